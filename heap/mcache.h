@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+//
+// What a thread keeps of the heap: one open run per span class, a page cache, slots freed by hand, and its counts.
+// See heap/mheap.h for overview.
+//
+// Invariants:
+//   a run's slots are zero, their allocation bits are set; while a cycle marks, their mark bits are set too
+//   [cursor, end) of a run is in use for the collector, whether or not anything was made there: the owner may be
+//     stopped between loading the cursor and storing it back, with an object in its hands that no cursor shows yet
+//   run.span is in no list while the run is here, and its sweepgen is "in a cache"
+//
+// Owner: the thread. A thread that has stopped it may read runs and call mark_open and sweep_cached; it may call flush
+// only when the thread stands in the safe state, where it is not in the middle of a fast path.
+#pragma once
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "cairn/detail/entry.h"
+#include "heap/mspan.h"
+#include "heap/page_cache.h"
+
+namespace cairn::heap {
+
+struct mcache : detail::thread_cache {
+  // Odd while the owner changes runs or `taken`; a reader of statistics tries again (seqlock).
+  std::atomic<std::uint32_t> version{0};
+  // Slots taken into runs per span class, less those given back. Owner writes; read under `version`.
+  std::atomic<std::uint64_t> taken[detail::k_span_class_count] = {};
+
+  page_cache pages;
+
+  // Bytes taken since the thread last added to the common count of live bytes. Owner: the thread, or its stopper.
+  std::size_t uncounted = 0;
+
+  // Slots that unique_gc freed: zeroed, still marked allocated, one-slot runs in waiting.
+  static constexpr unsigned k_max_early = 32;
+  struct early_slot {
+    std::uintptr_t address;
+    unsigned span_class;
+  };
+  early_slot early[k_max_early];
+  unsigned n_early = 0;
+};
+
+// Bytes a refill brought in (0: the system gave no more memory). `black`: a cycle marks, so the run is marked too.
+struct refill_result {
+  void* slot = nullptr;  // the first slot, already taken from the run
+  std::size_t bytes = 0;  // bytes of all slots of the run
+};
+refill_result refill(mcache& c, unsigned span_class, std::uint64_t mask, bool black) noexcept;
+// A slot for an array or an object with a mask known at run time; like the inlined fast path.
+void* take_slot(mcache& c, unsigned span_class, std::uint64_t mask) noexcept;
+// Remembers that the span of `slot` holds an array.
+void note_array(const void* slot) noexcept;
+
+// Gives every run, freed slot and cached page back. Returns the bytes of unused slots.
+std::size_t flush(mcache& c) noexcept;
+// Sets the mark bits of what is left of the runs, the open tiny block and the freed slots. Returns their bytes.
+std::size_t mark_open(mcache& c) noexcept;
+// Sweeps the spans that were cached since before the last mark.
+void sweep_cached(mcache& c, std::uint32_t h) noexcept;
+
+// One large object: a span of its own. Null: no memory. Contents are zeroed by the caller if `needs_zero`.
+mspan* allocate_large(mcache& c, std::size_t bytes, bool noscan, bool black) noexcept;
+
+}  // namespace cairn::heap

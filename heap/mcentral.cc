@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+//
+// Lists of spans, and sweeping them when somebody needs one. See heap/mcentral.h.
+#include "heap/mcentral.h"
+
+#include "cairn/detail/assert.h"
+#include "heap/mheap.h"
+
+namespace cairn::heap {
+
+void span_list::push(mspan* s) noexcept {
+  lock_guard guard(lock_);
+  s->prev = nullptr;
+  s->next = head_;
+  if (head_ != nullptr) head_->prev = s;
+  head_ = s;
+  s->in.store(this, std::memory_order_relaxed);
+  size_.store(size_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+}
+
+mspan* span_list::pop() noexcept {
+  if (empty()) return nullptr;
+  lock_guard guard(lock_);
+  mspan* s = head_;
+  if (s == nullptr) return nullptr;
+  head_ = s->next;
+  if (head_ != nullptr) head_->prev = nullptr;
+  s->next = nullptr;
+  s->in.store(nullptr, std::memory_order_relaxed);
+  size_.store(size_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+  return s;
+}
+
+bool span_list::remove(mspan* s) noexcept {
+  lock_guard guard(lock_);
+  if (s->in.load(std::memory_order_relaxed) != this) return false;
+  (s->prev != nullptr ? s->prev->next : head_) = s->next;
+  if (s->next != nullptr) s->next->prev = s->prev;
+  s->next = s->prev = nullptr;
+  s->in.store(nullptr, std::memory_order_relaxed);
+  size_.store(size_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+  return true;
+}
+
+bool mcentral::sweep(mspan* s, std::uint32_t h) noexcept {
+  CAIRN_ASSERT(s->sweepgen.load(std::memory_order_acquire) == h - 2, "swept a span that did not need it");
+  s->sweepgen.store(h - 1, std::memory_order_relaxed);
+  const unsigned gone = s->sweep();
+  if (gone > 0) freed.fetch_add(gone, std::memory_order_relaxed);
+  // Pairs with the acquire of whoever takes the span next.
+  s->sweepgen.store(h, std::memory_order_release);
+  return s->n_alloc < s->n_slots;
+}
+
+mspan* mcentral::sweep_for_use(span_list& from, std::uint32_t h, unsigned& budget) noexcept {
+  while (budget > 0) {
+    mspan* s = from.pop();
+    if (s == nullptr) return nullptr;
+    --budget;
+    if (sweep(s, h)) return s;
+    full_[swept(h)].push(s);
+  }
+  return nullptr;
+}
+
+mspan* mcentral::take(std::uint32_t h) noexcept {
+  // Raising the budget delays a refill that finds nothing, lowering it grows the heap although garbage is at hand;
+  // Go's figure, some 3 to 5 us here.
+  unsigned budget = 100;
+  mspan* s = partial_[swept(h)].pop();
+  if (s == nullptr) s = sweep_for_use(partial_[unswept(h)], h, budget);
+  if (s == nullptr) s = sweep_for_use(full_[unswept(h)], h, budget);
+  if (s == nullptr) return nullptr;
+  if (s->n_alloc == 0) the_heap.reset_span(s);
+  s->sweepgen.store(h + 3, std::memory_order_release);  // pairs with the stopper's acquire
+  return s;
+}
+
+void mcentral::put(mspan* s, std::uint32_t h) noexcept {
+  s->sweepgen.store(h, std::memory_order_release);
+  (s->n_alloc < s->n_slots ? partial_ : full_)[swept(h)].push(s);
+}
+
+std::size_t mcentral::sweep_one(std::uint32_t h) noexcept {
+  mspan* s = partial_[unswept(h)].pop();
+  if (s == nullptr) s = full_[unswept(h)].pop();
+  if (s == nullptr) return 0;
+  const std::size_t pages = s->pages;
+  sweep(s, h);
+  if (s->n_alloc == 0) the_heap.free_span(s);
+  else put(s, h);
+  return pages;
+}
+
+bool mcentral::take_large(mspan* s, std::uint32_t h) noexcept {
+  const std::uint32_t g = s->sweepgen.load(std::memory_order_acquire);
+  if (g == h) return full_[swept(h)].remove(s);
+  if (g == h - 2) return full_[unswept(h)].remove(s);
+  return false;
+}
+
+}  // namespace cairn::heap

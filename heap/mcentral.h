@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+//
+// The spans of one span class that no cache holds: those with free slots (partial) and those without (full), each
+// swept or not. See heap/mheap.h for overview.
+//
+// There are two lists of each kind. Which of them holds the swept spans follows from the sweep generation, so raising
+// that by two turns every swept span into one that needs sweeping without touching any of them; it is raised while
+// the unswept lists are empty.
+//
+// Whoever takes a span from a list owns it (heap/mspan.h). Nothing is called with a list's lock held.
+#pragma once
+#include <atomic>
+#include <cstdint>
+
+#include "heap/lock.h"
+#include "heap/mspan.h"
+
+namespace cairn::heap {
+
+class span_list {
+ public:
+  void push(mspan* s) noexcept;
+  mspan* pop() noexcept;
+  // Takes `s` out if it is in this list. For large spans that are freed early; walks nothing.
+  bool remove(mspan* s) noexcept;
+  bool empty() const noexcept { return size_.load(std::memory_order_relaxed) == 0; }
+  std::size_t size() const noexcept { return size_.load(std::memory_order_relaxed); }
+
+ private:
+  lock lock_;
+  mspan* head_ CAIRN_GUARDED_BY(lock_) = nullptr;
+  std::atomic<std::size_t> size_{0};  // Written under lock_; read without for a look.
+};
+
+class alignas(64) mcentral {
+ public:
+  // A swept span with a free slot, sweeping some if need be. Null when sweeping a hundred of them freed nothing; then
+  // a fresh span is cheaper. Sets sweepgen to "in a cache, swept".
+  mspan* take(std::uint32_t h) noexcept;
+  // Back from a cache, or new: swept, sweepgen h.
+  void put(mspan* s, std::uint32_t h) noexcept;
+  // Sweeps one span that needs it, and files or frees it. Returns its pages, 0 when none is left.
+  std::size_t sweep_one(std::uint32_t h) noexcept;
+  // A large span that its owner frees by hand: true when it was found and is the caller's now.
+  bool take_large(mspan* s, std::uint32_t h) noexcept;
+
+  bool needs_sweep(std::uint32_t h) const noexcept { return !partial_[unswept(h)].empty() || !full_[unswept(h)].empty(); }
+
+  // Slots freed by sweeping or by hand, ever. Added to by sweepers, read by statistics.
+  std::atomic<std::uint64_t> freed{0};
+  // Spans of the class, in lists and caches. Changed where spans are made and freed.
+  std::atomic<std::size_t> spans{0};
+  // Slots taken into runs, less those given back, by threads that have detached.
+  std::atomic<std::uint64_t> taken_by_gone{0};
+
+ private:
+  static constexpr unsigned swept(std::uint32_t h) noexcept { return h / 2 % 2; }
+  static constexpr unsigned unswept(std::uint32_t h) noexcept { return 1 - h / 2 % 2; }
+  // Sweeps a span taken from an unswept list; true when a slot of it is free.
+  bool sweep(mspan* s, std::uint32_t h) noexcept;
+  mspan* sweep_for_use(span_list& from, std::uint32_t h, unsigned& budget) noexcept;
+
+  span_list partial_[2], full_[2];
+};
+
+}  // namespace cairn::heap

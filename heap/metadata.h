@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+//
+// Memory of the runtime itself. All of it comes through here and is counted.
+//
+//   metadata_alloc   any size, from a jemalloc arena of the runtime's own; at depth 0 only
+//   fixed_alloc<T>   objects of one type: filled at depth 0 by reserve(), taken and given anywhere
+//
+// Why depth 0: a thread is stopped anywhere outside a runtime section, perhaps with one of jemalloc's locks
+// held (arenas share some of them), so inside a section nobody may call it. See "What may block" in
+// docs/hacking.md.
+#pragma once
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <type_traits>
+
+#include "cairn/detail/annotate.h"
+#include "heap/lock.h"
+
+namespace cairn::heap {
+
+// Zeroed. `align` is a power of two. Null when there is no memory. At depth 0 only.
+[[nodiscard]] void* metadata_alloc(std::size_t bytes, std::size_t align = alignof(std::max_align_t)) noexcept;
+// Takes null too. At depth 0 only.
+void metadata_free(void* p) noexcept;
+// Straight from the os, never returned: for what must be had inside a section. Rounded up to whole physical
+// pages.
+[[nodiscard]] void* metadata_map(std::size_t bytes) noexcept;
+// All of the above and every fixed_alloc's slabs, and what metadata_note added. Any depth.
+[[nodiscard]] std::size_t metadata_bytes() noexcept;
+// Counts `bytes` of tables that their owner committed through the os itself.
+void metadata_note(std::ptrdiff_t bytes) noexcept;
+
+// Untyped core of fixed_alloc. Slabs are never returned, so a stale pointer to an item stays readable and
+// finds an item of the same type. The list of free items lies beside the items, not in them: giving an item
+// does not write to it.
+//
+//   items() == in_use() + free entries + items not carved, incoming slabs included
+class fixed_pool {
+ public:
+  constexpr fixed_pool(std::size_t item_bytes, std::size_t item_align) noexcept
+      : item_bytes_(item_bytes), item_align_(item_align) {}
+  fixed_pool(const fixed_pool&) = delete;
+  fixed_pool& operator=(const fixed_pool&) = delete;
+
+  struct item {
+    void* p = nullptr;
+    bool fresh = false;  // never taken before, all zero
+  };
+
+  bool reserve(std::size_t n) noexcept;
+  item take() noexcept CAIRN_EXCLUDES(lock_);
+  void give(void* p) noexcept CAIRN_EXCLUDES(lock_);
+
+  std::size_t items() const noexcept { return items_.load(std::memory_order_relaxed); }
+  std::size_t in_use() const noexcept { return in_use_.load(std::memory_order_relaxed); }
+  std::size_t bytes() const noexcept { return bytes_.load(std::memory_order_relaxed); }
+
+ private:
+  // Head of a slab; after it come `capacity` pointers, a part of the stack of free items, and then the items.
+  struct slab {
+    slab* next_incoming;
+    slab* previous;  // in the chain, oldest first; the stack of free items runs along it
+    slab* next;
+    char* items;
+    std::size_t capacity;
+    std::size_t carved;  // items taken for the first time
+    std::size_t free;    // entries of free_items()
+    void** free_items() noexcept { return reinterpret_cast<void**>(this + 1); }
+  };
+  std::size_t slab_bytes(std::size_t capacity) const noexcept;
+  std::size_t slab_capacity(std::size_t bytes) const noexcept;
+  slab* make_slab(void* memory, std::size_t capacity) noexcept;
+  void link(slab* s) noexcept CAIRN_REQUIRES(lock_);
+  bool refill() noexcept CAIRN_REQUIRES(lock_);
+
+  const std::size_t item_bytes_;
+  const std::size_t item_align_;
+  lock lock_;
+  slab* last_ CAIRN_GUARDED_BY(lock_) = nullptr;       // end of the chain
+  slab* carving_ CAIRN_GUARDED_BY(lock_) = nullptr;    // before it all are carved, after it none
+  slab* stack_top_ CAIRN_GUARDED_BY(lock_) = nullptr;  // slabs after it have no free entries
+
+  // Slabs that reserve() made and take() has not linked yet. Pushed without the lock, because reserve() runs
+  // at depth 0; taken as a whole, so there is no ABA.
+  std::atomic<slab*> incoming_{nullptr};
+  // Written with lock_ held except items_ and bytes_, which reserve() adds to; read by anyone.
+  std::atomic<std::size_t> items_{0};
+  std::atomic<std::size_t> in_use_{0};
+  std::atomic<std::size_t> bytes_{0};
+};
+
+// Objects of one type, constructed once, when taken for the first time, and never destroyed: a taken object
+// holds what its last owner left.
+template <class T>
+class fixed_alloc {
+  static_assert(std::is_nothrow_default_constructible_v<T>);
+
+ public:
+  constexpr fixed_alloc() noexcept = default;
+
+  // Makes the next n calls of take() succeed without the os, if nobody else takes. False when there is no
+  // memory. At depth 0 only.
+  bool reserve(std::size_t n) noexcept { return pool_.reserve(n); }
+  // Inside a section or with the world stopped. Falls back to the os; null when that fails too.
+  [[nodiscard]] T* take() noexcept {
+    const fixed_pool::item i = pool_.take();
+    if (i.p == nullptr) return nullptr;
+    return i.fresh ? ::new (i.p) T() : static_cast<T*>(i.p);
+  }
+  void give(T* p) noexcept { pool_.give(p); }
+
+  std::size_t items() const noexcept { return pool_.items(); }    // ever made
+  std::size_t in_use() const noexcept { return pool_.in_use(); }  // taken and not given
+  std::size_t bytes() const noexcept { return pool_.bytes(); }
+
+ private:
+  fixed_pool pool_{sizeof(T), alignof(T)};
+};
+
+}  // namespace cairn::heap

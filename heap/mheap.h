@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+//
+// The heap: overview.
+//
+// Memory goes down and up through four levels.
+//
+//   mcache    a thread's open runs, one per span class     heap/mcache.h    no lock; bump allocation in the public headers
+//   mcentral  the spans of one class that no cache holds    heap/mcentral.h  a lock per list
+//   mheap     pages and spans                               this file        one lock
+//   space     the reservation and its side tables           heap/space.h     grows by arenas of 64 MiB
+//
+// Allocating a small object:
+//   1. The type's span class (size class, scan or noscan) is a constant. If the thread's open run of that class has
+//      room, move its cursor: done, no call.
+//   2. Else take the next run of free slots of the same span: set their allocation bits, zero them at once.
+//   3. Else give the span to the mcentral and take another one there: one with free slots that is swept already; else
+//      one that needs sweeping, which is done now and costs a few cache lines.
+//   4. Else take fresh pages: from the thread's page cache, or the page allocator (first fit by address).
+//   5. Else commit the next arena. If the system refuses, the caller collects and tries again, then throws.
+// An object over 32 KiB goes to step 4 at once and has a span of its own. Pointer-free objects below 16 bytes share
+// blocks of 16.
+//
+// Freeing: marking leaves a bit per live object. Sweeping a span makes these its allocation bits; a span without any
+// gives its pages back. It is done by whoever needs a span (step 3), by a background thread, by the start of the next
+// cycle for what is left, and before step 4 in proportion to what was allocated, so that none is left.
+//
+// Everything here that takes a lock is called inside a runtime section (or by a thread that is never stopped): the
+// holder of a lock is not stopped by a handshake.
+#pragma once
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "heap/lock.h"
+#include "heap/mcentral.h"
+#include "heap/metadata.h"
+#include "heap/mspan.h"
+#include "heap/page_alloc.h"
+#include "heap/page_cache.h"
+#include "heap/scavenge.h"
+#include "heap/space.h"
+
+namespace cairn::heap {
+
+// clobberfree=1: freed objects are filled with 0xdeadbeef. Written before the first object is allocated.
+extern bool clobber_free;
+void fill_dead(void* p, std::size_t bytes) noexcept;
+
+class mheap {
+ public:
+  // Once, before anything else. False when not even one arena can be reserved.
+  bool init() noexcept;
+
+  // A fresh span of swept state, published; null when the system gives no more memory. `cache`: the calling thread's,
+  // or null.
+  mspan* allocate_span(std::size_t pages, unsigned span_class, page_cache* cache) noexcept;
+  // Nothing of it is allocated and the caller owns it.
+  void free_span(mspan* s) noexcept;
+  // An empty span starts anew: no pointer mask, no arrays.
+  void reset_span(mspan* s) noexcept;
+  // A detaching thread's page cache.
+  void flush(page_cache& cache) noexcept;
+
+  // At depth 0, where jemalloc may be called: makes sure that the next few spans need no mmap for their records.
+  void reserve_metadata() noexcept;
+
+  std::uint32_t sweepgen() const noexcept { return sweepgen_.load(std::memory_order_acquire); }
+  // After marking, with the world stopped and every span swept: now every span needs sweeping.
+  void begin_sweep() noexcept;
+  // Sweeps one span of any class. Returns its pages, 0 when nothing is left to sweep.
+  std::size_t sweep_one() noexcept;
+  bool needs_sweep() const noexcept { return !sweep_done_.load(std::memory_order_relaxed); }
+
+  struct usage {
+    std::size_t mapped = 0;    // arenas committed
+    std::size_t idle = 0;      // of that, in no span
+    std::size_t released = 0;  // of that, given back to the system
+  };
+  usage read_usage() noexcept;
+  // Pages in spans that are in use; read without the lock.
+  std::size_t pages_in_use() const noexcept { return pages_in_use_.load(std::memory_order_relaxed); }
+
+  mcentral central[detail::k_span_class_count];
+  lock pages_lock;
+  page_alloc pages CAIRN_GUARDED_BY(pages_lock);
+  class scavenger scavenger{pages, pages_lock};
+
+ private:
+  page_run find_pages(std::size_t n, page_cache* cache) noexcept CAIRN_EXCLUDES(pages_lock);
+  bool grow() noexcept CAIRN_REQUIRES(pages_lock);
+  void publish(mspan* s) noexcept;
+
+  fixed_alloc<mspan> records_;
+  std::atomic<std::uint32_t> sweepgen_{4};  // even; see heap/mspan.h
+  std::atomic<bool> sweep_done_{true};
+  std::atomic<unsigned> sweep_class_{0};  // where sweep_one looks first; a hint
+  std::atomic<std::size_t> pages_in_use_{0};
+};
+
+extern mheap the_heap;
+
+template <class F> void for_each_span(F&& f) {
+  const std::size_t end = g_space.committed_pages();
+  for (std::size_t page = 0; page < end;) {
+    if (!g_space.info_of(page).in_use()) {
+      ++page;
+      continue;
+    }
+    mspan* s = g_space.span_at(page);
+    page += s->pages;
+    f(s);
+  }
+}
+
+}  // namespace cairn::heap

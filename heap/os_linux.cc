@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+//
+// heap/os.h for Linux. The only file that calls mmap, mprotect, madvise and munmap for the heap.
+//
+// Where the heap lies. A conservative scan takes any word for a pointer whose value lies in the reservation,
+// so its addresses should be unlike other words. The reservation begins at 0x1d00'0000'0000 if that is free,
+// because then a word can be mistaken only if
+//   - as two 32-bit integers, its upper one is in [7424, 7680): no power of two, no small count, no Unix
+//     time;
+//   - as text, its sixth byte is the control character 0x1d and the last two are NUL;
+//   - as a double, it is subnormal; as two floats, the upper one is;
+//   - as Unix time, it is in no unit a date of this century: milliseconds lie around 0x01a0'0000'0000 (which
+//     an address like Go's 0x00c0'0000'0000 would collide with at 1 TiB), microseconds and nanoseconds beyond
+//     47 bits.
+// The kernel's own choices (0x55..., 0x7f...) are as good on most counts, but they vary from run to run; a
+// fixed one makes failures repeatable. The range is far from executables, the brk heap and mmap's top-down
+// area.
+//
+// Rejected: MAP_FIXED_NOREPLACE (the hint without it does the same, and falls back in one call);
+//           MADV_FREE (memory stays charged to the process until pressure, so what users see does not
+//           shrink).
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+
+#include "cairn/detail/annotate.h"
+#include "heap/os.h"
+
+namespace cairn::heap {
+namespace {
+
+// Restores errno at the end of a call that may be made from a signal handler.
+class keep_errno {
+ public:
+  keep_errno() noexcept = default;
+  ~keep_errno() { errno = saved_; }
+  keep_errno(const keep_errno&) = delete;
+  keep_errno& operator=(const keep_errno&) = delete;
+
+ private:
+  const int saved_ = errno;
+};
+
+constexpr int k_private = MAP_PRIVATE | MAP_ANONYMOUS;
+
+void* map_none(void* hint, std::size_t bytes) noexcept {
+  void* p = ::mmap(hint, bytes, PROT_NONE, k_private | MAP_NORESERVE, -1, 0);
+  return p == MAP_FAILED ? nullptr : p;
+}
+
+class linux_os final : public os {
+ public:
+  void* reserve(std::size_t bytes, std::size_t align, void* hint) noexcept override {
+    keep_errno keep;
+    void* p = map_none(hint, bytes);
+    if (p == nullptr || reinterpret_cast<std::uintptr_t>(p) % align == 0) return p;
+    ::munmap(p, bytes);
+    // Anywhere: take `align` more, keep the aligned part.
+    if (bytes + align < bytes) return nullptr;
+    p = map_none(nullptr, bytes + align);
+    if (p == nullptr) return nullptr;
+    const std::uintptr_t first = reinterpret_cast<std::uintptr_t>(p);
+    const std::uintptr_t aligned = (first + align - 1) & ~(align - 1);
+    if (aligned != first) ::munmap(p, aligned - first);
+    const std::uintptr_t end = first + bytes + align;
+    if (aligned + bytes != end) ::munmap(reinterpret_cast<void*>(aligned + bytes), end - aligned - bytes);
+    return reinterpret_cast<void*>(aligned);
+  }
+
+  bool commit(void* address, std::size_t bytes) noexcept override {
+    keep_errno keep;
+    return ::mprotect(address, bytes, PROT_READ | PROT_WRITE) == 0;
+  }
+
+  bool give_back(void* address, std::size_t bytes) noexcept override {
+    keep_errno keep;
+    // EAGAIN is for a kernel that is short of memory at that moment; EINVAL is how locked pages (mlockall)
+    // refuse.
+    for (int attempt = 0; attempt < 3; ++attempt) {
+      if (::madvise(address, bytes, MADV_DONTNEED) == 0) return true;
+      if (errno != EAGAIN) return false;
+    }
+    return false;
+  }
+
+  void release(void* address, std::size_t bytes) noexcept override {
+    keep_errno keep;
+    ::munmap(address, bytes);
+  }
+
+  void* map(std::size_t bytes) noexcept override {
+    keep_errno keep;
+    void* p = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, k_private, -1, 0);
+    return p == MAP_FAILED ? nullptr : p;
+  }
+
+  void advise(void* address, std::size_t bytes, huge_pages wanted) noexcept override {
+    keep_errno keep;
+    ::madvise(address, bytes, wanted == huge_pages::yes ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+  }
+
+  std::size_t physical_page_bytes() const noexcept override {
+    static constexpr std::size_t k_unknown = 0;
+    // Relaxed: whoever computes it stores the same value.
+    std::size_t bytes = page_bytes_.load(std::memory_order_relaxed);
+    if (bytes == k_unknown) {
+      keep_errno keep;
+      bytes = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+      page_bytes_.store(bytes, std::memory_order_relaxed);
+    }
+    return bytes;
+  }
+
+  std::size_t address_space_left() const noexcept override {
+    keep_errno keep;
+    rlimit limit;
+    if (::getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return SIZE_MAX;
+    const std::size_t used = address_space_used();
+    return limit.rlim_cur > used ? limit.rlim_cur - used : 0;
+  }
+
+ private:
+  // The first number of /proc/self/statm, in pages. 0 when it cannot be read: then only the limit itself
+  // counts.
+  std::size_t address_space_used() const noexcept {
+    const int file = ::open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    if (file < 0) return 0;
+    char text[64];
+    const ssize_t length = ::read(file, text, sizeof text);
+    ::close(file);
+    std::size_t pages = 0;
+    for (ssize_t i = 0; i < length && text[i] >= '0' && text[i] <= '9'; ++i) {
+      pages = pages * 10 + static_cast<std::size_t>(text[i] - '0');
+    }
+    return pages * physical_page_bytes();
+  }
+
+  mutable std::atomic<std::size_t> page_bytes_{0};
+};
+
+constinit linux_os g_linux;
+// Written by set_os, before the heap exists.
+constinit os* g_os = &g_linux;
+
+// ThreadSanitizer knows two ranges for mappings and ends the process over others, AddressSanitizer's shadow
+// covers the place: there the kernel chooses.
+constexpr std::uintptr_t k_hints[] = {0x1d00'0000'0000, 0x1b00'0000'0000, 0x1700'0000'0000};
+constexpr bool k_use_hints = sizeof(void*) == 8 && !CAIRN_TSAN && !CAIRN_ASAN;
+constexpr std::size_t k_sanitizer_cap_bytes = CAIRN_TSAN   ? std::size_t{64} << 30
+                                              : CAIRN_ASAN ? std::size_t{256} << 30
+                                                           : SIZE_MAX;
+
+// At a hint if one of them is free, else where the system likes.
+void* reserve_near_hints(std::size_t bytes) noexcept {
+  void* p = nullptr;
+  for (std::uintptr_t hint : k_hints) {
+    if (!k_use_hints) break;
+    void* wanted = reinterpret_cast<void*>(hint);
+    p = the_os().reserve(bytes, k_arena_bytes, wanted);
+    if (p == nullptr || p == wanted) return p;
+    the_os().release(p, bytes);
+  }
+  return the_os().reserve(bytes, k_arena_bytes, nullptr);
+}
+
+}  // namespace
+
+os& the_os() noexcept { return *g_os; }
+
+void set_os(os* replacement) noexcept { g_os = replacement != nullptr ? replacement : &g_linux; }
+
+reservation reserve_heap(std::size_t wanted) noexcept {
+  const std::size_t share = the_os().address_space_left() / 2;
+  for (std::size_t bytes = wanted; bytes >= k_arena_bytes; bytes /= 2) {
+    if (bytes > k_sanitizer_cap_bytes) continue;
+    if (bytes > share && bytes != k_arena_bytes) continue;
+    if (void* base = reserve_near_hints(bytes)) return {base, bytes};
+  }
+  return {};
+}
+
+}  // namespace cairn::heap
