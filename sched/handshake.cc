@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+//
+// Asking and answering; the state word is described in handshake.h.
+//
+// The asker sets the request in every word first and sends signals afterwards, so that threads which come to a
+// section's end by themselves are spared theirs. It then sleeps on `unanswered`, which counts the requests not yet
+// answered plus one of its own, and sends again every 10 ms: a signal may have come on a foreign stack, or been
+// blocked for a while. Nothing of this allocates.
+#include "sched/handshake.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <climits>
+#include <cstddef>
+#include <string_view>
+
+#include "cairn/detail/assert.h"
+#include "sched/futex.h"
+#include "sched/hooks.h"
+#include "sched/message.h"
+#include "sched/registry.h"
+#include "sched/signal.h"
+
+namespace cairn::sched {
+namespace {
+
+constexpr std::int64_t k_resend_ns = 10'000'000;
+constexpr std::int64_t k_report_ns = 1'000'000'000;
+constexpr int k_spins = 200;
+// Between two stops, so that several threads that stop the world without pause leave the others some time: a thread
+// that is asked again before it has left the handler does not come to a single instruction of its own.
+constexpr std::int64_t k_gap_ns = 50'000;
+
+// What is asked. Written by the holder of the registry lock before it sets any word to requested (release), read by
+// who answers (acquire).
+struct {
+  const char* reason;
+  void (*fn)(m&, void*);  // null: stop
+  void* arg;
+} request;
+
+// Requests that wait for an answer, plus one while the asker still hands them out. An answer subtracts with release
+// as the last thing it does to the asker's data; the asker's acquire load of zero sees all that was done before.
+std::atomic<std::uint32_t> unanswered{0};
+
+std::int64_t last_release = 0;  // when the last stop ended; under the registry lock
+
+void pause_cpu() noexcept {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#else
+  asm volatile("yield");
+#endif
+}
+
+// ---- answering ----------------------------------------------------------------------------------------------------
+
+void count_answer() noexcept {
+  detail::maybe_delay();
+  if (unanswered.fetch_sub(1, std::memory_order_acq_rel) == 1) futex_wake(unanswered, 1);
+}
+
+// The word is requested. Returns when it is not, having done what was asked.
+void answer_once(m& self) noexcept {
+  std::int64_t since = now_ns();
+  if (request.fn != nullptr) {
+    request.fn(self, request.arg);
+    self.state.store(k_running, std::memory_order_release);  // with the asker's next CAS on the word
+    count_answer();
+  } else {
+    self.state.store(k_stopped, std::memory_order_release);  // publishes saved_sp; with the acquire of `unanswered`
+    count_answer();
+    // Acquire: with the store of running in release_all.
+    while (self.state.load(std::memory_order_acquire) == k_stopped) futex_wait(self.state, k_stopped);
+  }
+  hooks.on_pause(self, static_cast<std::uint64_t>(now_ns() - since));
+}
+
+// At depth 0, in the handler or not. It answers at depth 1, so that a signal that comes meanwhile (outside the
+// handler it may) does nothing, and a section inside the asked function is no outermost one; then looks again, as at
+// the end of any section.
+void answer_all(void* p) {
+  m& self = *static_cast<m*>(p);
+  // Acquire: with the asker's CAS to requested.
+  while (self.state.load(std::memory_order_acquire) == k_requested) {
+    self.depth.store(1, std::memory_order_relaxed);
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    // Looked at again: between the loop's look and the store the handler may have answered.
+    if (self.state.load(std::memory_order_acquire) == k_requested) answer_once(self);
+    self.depth.store(0, std::memory_order_release);
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+  }
+}
+
+// ---- asking -------------------------------------------------------------------------------------------------------
+
+// Brings the word to requested or, for a thread in the safe state, to held.
+void ask(m& p) noexcept {
+  detail::maybe_delay();
+  for (;;) {
+    std::uint32_t state = p.state.load(std::memory_order_relaxed);
+    if (state == k_running) {
+      // Counted before it can be answered. Relaxed: the CAS releases it.
+      unanswered.fetch_add(1, std::memory_order_relaxed);
+      if (p.state.compare_exchange_strong(state, k_requested, std::memory_order_acq_rel, std::memory_order_relaxed))
+        return;
+      unanswered.fetch_sub(1, std::memory_order_relaxed);  // the asker's own one keeps it above zero
+    } else {
+      CAIRN_CHECK(state == k_safe, "a thread is asked twice");
+      // Acquire: with the thread's CAS to safe, which publishes saved_sp.
+      if (p.state.compare_exchange_strong(state, k_held, std::memory_order_acquire, std::memory_order_relaxed)) return;
+    }
+  }
+}
+
+void release_held(m& p) noexcept {
+  detail::maybe_delay();
+  // Release: with the thread's CAS from safe to running.
+  if (p.state.exchange(k_safe, std::memory_order_acq_rel) == k_held_waited) futex_wake(p.state, 1);
+}
+
+bool is_held(const m& p) noexcept {
+  std::uint32_t state = p.state.load(std::memory_order_relaxed);
+  return state == k_held || state == k_held_waited;
+}
+
+void release_stopped(m& p) noexcept {
+  detail::maybe_delay();
+  p.state.store(k_running, std::memory_order_release);  // with the load in answer_once
+  futex_wake(p.state, 1);
+}
+
+// The thread ended without detaching: it counts as stopped, with nothing on its stack.
+void bury(m& p) noexcept {
+  p.dead = true;
+  p.thread_pointer = nullptr;
+  p.saved_sp = p.stack_low = p.stack_high = nullptr;
+  p.state.store(k_stopped, std::memory_order_relaxed);
+  unanswered.fetch_sub(1, std::memory_order_relaxed);  // only the asker waits for it
+}
+
+void signal_requested(m* self) noexcept {
+  for (m* p = first_m(); p != nullptr; p = p->next) {
+    if (p == self || p->state.load(std::memory_order_relaxed) != k_requested) continue;
+    detail::maybe_delay();
+    if (!send_signal(*p)) bury(*p);
+  }
+}
+
+// The thread's name as the kernel knows it.
+std::string_view read_comm(pid_t tid, char (&bytes)[64]) noexcept {
+  char path[48] = "/proc/self/task/";
+  std::size_t at = std::string_view(path).size();
+  char digits[12];
+  std::size_t n = 0;
+  for (auto rest = static_cast<unsigned>(tid); rest != 0; rest /= 10) digits[n++] = static_cast<char>('0' + rest % 10);
+  while (n != 0) path[at++] = digits[--n];
+  for (char c : std::string_view("/comm")) path[at++] = c;
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return "?";
+  ssize_t got = read(fd, bytes, sizeof bytes);
+  close(fd);
+  while (got > 0 && bytes[got - 1] == '\n') --got;
+  return got > 0 ? std::string_view(bytes, static_cast<std::size_t>(got)) : "?";
+}
+
+void report_silent(m* self) noexcept {
+  int saved_errno = errno;
+  for (m* p = first_m(); p != nullptr; p = p->next) {
+    if (p == self || p->reported || p->state.load(std::memory_order_relaxed) != k_requested) continue;
+    p->reported = true;
+    char name[64];
+    (message() << "cairn: thread " << p->tid << " (" << read_comm(p->tid, name) << ") has not answered for a second ("
+               << request.reason << "); "
+               << (p->depth.load(std::memory_order_relaxed) != 0
+                       ? "it is inside the runtime\n"
+                       : "does it block the runtime's signal, or run on a stack that is not its own?\n"))
+        .send();
+  }
+  errno = saved_errno;
+}
+
+void wait_for_answers(m* self) noexcept {
+  detail::maybe_delay();
+  unanswered.fetch_sub(1, std::memory_order_relaxed);  // the asker's own one
+  // Acquire, here and below: with count_answer.
+  for (int i = 0; i < k_spins && unanswered.load(std::memory_order_acquire) != 0; ++i) pause_cpu();
+  std::int64_t resend = 0, report = 0;
+  while (std::uint32_t n = unanswered.load(std::memory_order_acquire)) {
+    std::int64_t now = now_ns();
+    if (resend == 0) {
+      resend = now + k_resend_ns;
+      report = now + k_report_ns;
+    } else if (now >= resend) {
+      if (now >= report) report_silent(self);
+      signal_requested(self);
+      resend = now + k_resend_ns;
+    }
+    futex_wait(unanswered, n, resend);
+  }
+}
+
+// By the holder of the registry lock, who has filled in `request`.
+void ask_all(m* self) noexcept {
+  CAIRN_CHECK(self == nullptr || self->depth.load(std::memory_order_relaxed) == 0,
+              "a handshake begins inside a runtime section");
+  unanswered.store(1, std::memory_order_relaxed);
+  for (m* p = first_m(); p != nullptr; p = p->next) {
+    p->reported = false;
+    if (p != self) ask(*p);
+  }
+  signal_requested(self);
+}
+
+bool any_dead() noexcept {
+  for (m* p = first_m(); p != nullptr; p = p->next)
+    if (p->dead) return true;
+  return false;
+}
+
+// The registry lock, k_gap_ns after the last stop at the earliest if that kept anybody from running.
+void acquire_for_stop(m* self) {
+  for (;;) {
+    acquire_registry();
+    std::int64_t until = last_release + k_gap_ns;
+    bool alone = attached_count() <= (self != nullptr ? 1u : 0u);
+    if (alone || now_ns() >= until) return;
+    release_registry();
+    auto wait = [until] {
+      std::atomic<std::uint32_t> never{0};
+      while (futex_wait(never, 0, until)) {
+      }
+    };
+    if (self != nullptr) {
+      in_safe_state(*self, wait);
+    } else {
+      wait();
+    }
+  }
+}
+
+void call_here(m& p) noexcept {
+  // On the caller's own m the section keeps requests of nobody: the registry is ours. It is for fn, which may take
+  // runtime locks.
+  runtime_section section;
+  request.fn(p, request.arg);
+}
+
+// ---- the safe state -----------------------------------------------------------------------------------------------
+
+void enter_safe(m& self) noexcept {
+  for (;;) {
+    detail::maybe_delay();
+    std::uint32_t state = k_running;
+    // Release: publishes saved_sp to the asker's CAS to held.
+    if (self.state.compare_exchange_strong(state, k_safe, std::memory_order_release, std::memory_order_relaxed)) return;
+    CAIRN_CHECK(state == k_requested, "the library is called inside cairn::blocking");
+    detail_m::answer_deferred(self);
+  }
+}
+
+void leave_safe(m& self) noexcept {
+  std::int64_t since = 0;
+  for (;;) {
+    detail::maybe_delay();
+    std::uint32_t state = k_safe;
+    // Acquire: with the release of release_held.
+    if (self.state.compare_exchange_strong(state, k_running, std::memory_order_acquire, std::memory_order_relaxed))
+      break;
+    if (since == 0) since = now_ns();
+    if (state == k_held) {
+      // Relaxed: tells the asker only that a wake is wanted.
+      self.state.compare_exchange_strong(state, k_held_waited, std::memory_order_relaxed, std::memory_order_relaxed);
+    } else {
+      futex_wait(self.state, k_held_waited);
+    }
+  }
+  if (since == 0) return;
+  runtime_section section(self);
+  hooks.on_pause(self, static_cast<std::uint64_t>(now_ns() - since));
+}
+
+}  // namespace
+
+// ---- the interface ------------------------------------------------------------------------------------------------
+
+void detail_m::answer_deferred(m& self) noexcept {
+  int saved_errno = errno;
+  spill_and_call(self, answer_all, &self);
+  errno = saved_errno;
+}
+
+void spill_and_call(m& self, void (*fn)(void*), void* arg) {
+  struct restored {
+    m& self;
+    void* outer;
+    ~restored() { self.saved_sp = outer; }
+  } restore{self, self.saved_sp};
+  __builtin_unwind_init();  // every callee-saved register goes into this frame
+  void* sp;
+#if defined(__x86_64__)
+  asm volatile("movq %%rsp, %0" : "=r"(sp));
+#else
+  asm volatile("mov %0, sp" : "=r"(sp));
+#endif
+  self.saved_sp = sp;
+  fn(arg);
+  asm volatile("" : : : "memory");  // no tail call: the frame is needed until fn returns
+}
+
+void call_in_safe_state(m& self, void (*fn)(void*), void* arg) {
+  CAIRN_CHECK(self.depth.load(std::memory_order_relaxed) == 0, "the safe state is entered inside a runtime section");
+  struct call {
+    m& self;
+    void (*fn)(void*);
+    void* arg;
+  } c{self, fn, arg};
+  spill_and_call(
+      self,
+      [](void* p) {
+        call& inner = *static_cast<call*>(p);
+        struct safe {
+          m& self;
+          explicit safe(m& s) noexcept : self(s) { enter_safe(s); }
+          ~safe() { leave_safe(self); }
+        } scope(inner.self);
+        inner.fn(inner.arg);
+      },
+      &c);
+}
+
+m* detail_handshake::first_m() noexcept { return sched::first_m(); }
+
+world_stopped stop_the_world(const char* reason) {
+  m* self = current();
+  acquire_for_stop(self);
+  request = {reason, nullptr, nullptr};
+  ask_all(self);
+  wait_for_answers(self);
+  return {};
+}
+
+world_stopped::~world_stopped() {
+  m* self = current();
+  for (m* p = first_m(); p != nullptr; p = p->next) {
+    if (p == self || p->dead) continue;
+    if (is_held(*p)) {
+      release_held(*p);
+    } else {
+      release_stopped(*p);
+    }
+  }
+  if (any_dead()) reap_dead();
+  last_release = now_ns();
+  release_registry();
+}
+
+void handshake(void (*fn)(m&, void*), void* arg) {
+  acquire_registry();
+  m* self = current();
+  request = {"handshake", fn, arg};
+  ask_all(self);
+  for (m* p = first_m(); p != nullptr; p = p->next) {
+    if (p == self) {
+      call_here(*p);
+    } else if (is_held(*p)) {
+      call_here(*p);
+      release_held(*p);
+    }
+  }
+  wait_for_answers(self);
+  if (any_dead()) reap_dead();
+  release_registry();
+}
+
+registry_guard::registry_guard() { acquire_registry(); }
+registry_guard::~registry_guard() { release_registry(); }
+
+}  // namespace cairn::sched

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+//
+// What the scheduler asks of the layer above it. One constant table, defined by gc/runtime.cc (and by the test double
+// of tests/sched), so that it is there before the first thread attaches, whatever the order of initialisers.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include "cairn/run.h"
+#include "sched/m.h"
+
+namespace cairn::sched {
+
+struct hook_table {
+  // Starts the runtime at the first call (reads the environment, reserves the heap, calls sched::initialise), and
+  // applies `chosen` at every call. `from_run`: called by run(), else by a thread that attaches. Calls are serialised;
+  // depth 0; may allocate, attach the calling thread, start threads, and throw std::invalid_argument or
+  // std::bad_alloc, after which the next attach tries again.
+  void (*start)(const options& chosen, bool from_run);
+
+  // A new m, linked in when this returns, of the calling thread. Under the registry lock, in a runtime section: no
+  // handshake happens between this call and the moment from which they reach the thread.
+  void (*on_attach)(m& self) noexcept;
+  // The last moment of an m: flush its runs, buffers, root slots. Under the registry lock, in a runtime section.
+  // Called by the thread itself, or by another one if it died without being noticed (m.dead).
+  void (*on_detach)(m& self) noexcept;
+
+  // The thread was kept from running for so long, by a stop or a handshake. Called by itself, maybe in its signal
+  // handler: atomics only.
+  void (*on_pause)(m& self, std::uint64_t nanoseconds) noexcept;
+};
+
+extern const hook_table hooks;
+
+// For hooks.start, once: installs the handler for `signal_number` (SIGURG, or what CAIRNSIGNAL says), the fork
+// handlers and the key by which threads detach. Throws std::system_error.
+void initialise(int signal_number);
+
+// What max_procs() gives; at least 1. Set by hooks.start.
+int procs() noexcept;
+void set_max_procs(int n) noexcept;
+// Address space per goroutine stack; threads get the system's default if that is larger. Set by hooks.start.
+void set_stack_size(std::size_t bytes) noexcept;
+
+}  // namespace cairn::sched

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+//
+// m: what the runtime knows of one attached thread, and the runtime section in which that thread is not stopped.
+//
+// Records come from a list that never shrinks and are used again, so a stale pointer to one (a late futex wake, a late
+// signal) always points at an m. The state word is described in sched/handshake.h.
+#pragma once
+#include <pthread.h>
+#include <sys/types.h>
+
+#include <atomic>
+#include <cstdint>
+
+#include "cairn/detail/delay.h"
+#include "cairn/detail/entry.h"
+#include "heap/mcache.h"
+
+namespace cairn::sched {
+
+struct goroutine;
+
+// Words that a cycle has yet to look at, in the order in which the barrier found them. Owner: the gc layer.
+struct barrier_buffer {
+  void* words[128] = {};
+  unsigned n = 0;
+};
+
+// The state word of an m; sched/handshake.h says who may make which change.
+enum m_state : std::uint32_t {
+  k_running,      // runs; nobody wants anything
+  k_requested,    // runs, and has been asked to answer
+  k_safe,         // parked in the runtime or inside blocking(): its stack above saved_sp does not change
+  k_held,         // as k_safe, and must not leave it until released
+  k_held_waited,  // as k_held, and its thread sleeps on the word because it wants to leave
+  k_stopped,      // has answered a stop and sleeps on the word
+};
+
+struct m : heap::mcache {
+  // ---- stopping. Owner: sched.
+  std::atomic<std::uint32_t> state{k_running};
+  // Runtime sections that the thread is in. Written by the thread only, read by its own signal handler.
+  std::atomic<int> depth{0};
+  // Signals sent and not yet seen by the handler: a late one is not taken for the program's own.
+  std::atomic<std::uint32_t> signals_sent{0};
+
+  // ---- what the gc layer reads of a thread that is stopped, held, or the caller itself
+  // The stack from saved_sp up to stack_high holds everything that the thread can reach, registers included.
+  void* saved_sp = nullptr;
+  void* stack_high = nullptr;
+  void* stack_low = nullptr;
+  void* thread_pointer = nullptr;  // base of its thread-local storage; null when the thread died unnoticed
+  pid_t tid = 0;
+  pthread_t thread = {};
+  m* next = nullptr;  // registry or free list; under the registry lock
+
+  // ---- goroutines. Owner: the thread, unless said otherwise.
+  std::atomic<goroutine*> current_goroutine{nullptr};   // null: an attached thread of the program's own
+  std::atomic<std::atomic<std::uint32_t>*> parked_on{nullptr};  // read by whoever ends the run, to wake it
+  std::atomic<std::uint32_t> sleep_word{0};             // what sleep_for parks on; never changes
+  int os_thread_locks = 0;
+  bool signal_was_blocked = false;  // before the thread attached; so again when it detaches
+  bool reported = false;            // named on standard error during this stop; under the registry lock
+  bool dead = false;                // the kernel knows no such thread; under the registry lock
+
+  // ---- owned by the gc layer
+  barrier_buffer barrier;
+  void** free_root_slots = nullptr;
+  unsigned free_root_slot_count = 0;
+  std::uint64_t gc_words[16] = {};
+  std::atomic<std::uint64_t> flush_generation{0};
+};
+
+// What tls_cache points at in a thread that is not attached. Empty, never written.
+extern m nobody;
+
+// The calling thread's m; null when it is not attached.
+inline m* current() noexcept {
+  detail::thread_cache* cache = detail::this_cache();
+  return cache == &nobody ? nullptr : static_cast<m*>(cache);
+}
+
+// Attaches the calling thread, which is in no runtime section and holds no runtime lock. Throws std::bad_alloc;
+// aborts with a message in a forked child. Calls hooks.start first if the runtime was not started.
+m& attach();
+
+// The calling thread's m; attaches it at first use. Only where attach() may be called.
+inline m& self() {
+  m* p = current();
+  return p != nullptr ? *p : attach();
+}
+
+// Takes the calling thread out of the registry: attach_thread's destructor and the end of a thread.
+void detach() noexcept;
+
+// True in the child of a fork(), where the library may not be used.
+bool in_forked_child() noexcept;
+
+// Calls fn(arg) after spilling the callee-saved registers to the stack and publishing saved_sp below them, so that
+// [saved_sp, stack_high) is all that the callers' frames can reach for as long as fn runs.
+void spill_and_call(m& self, void (*fn)(void*), void* arg);
+
+namespace detail_m {
+[[gnu::cold, gnu::noinline]] void answer_deferred(m& self) noexcept;
+}
+
+// While one exists the thread is not stopped: it may hold runtime locks, and must not call malloc, stdio, dl*,
+// pthread_create or throw. Nests. A request that came meanwhile is answered when the outermost one ends.
+// A thread that is not attached is never stopped, so for it a section is nothing.
+class runtime_section {
+ public:
+  runtime_section() noexcept : self_(current()) { enter(); }
+  explicit runtime_section(m& self) noexcept : self_(&self) { enter(); }
+  ~runtime_section() {
+    if (self_ == nullptr) return;
+    detail::maybe_delay();
+    int depth = self_->depth.load(std::memory_order_relaxed) - 1;
+    // Release keeps the section's stores before the end of it for the handler on this same thread. A request that is
+    // set after the load below finds depth 0, for its signal comes after it was set: the handler answers.
+    self_->depth.store(depth, std::memory_order_release);
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    if (depth == 0 && self_->state.load(std::memory_order_relaxed) == k_requested) [[unlikely]]
+      detail_m::answer_deferred(*self_);
+  }
+  runtime_section(const runtime_section&) = delete;
+  runtime_section& operator=(const runtime_section&) = delete;
+
+ private:
+  void enter() noexcept {
+    if (self_ == nullptr) return;
+    self_->depth.store(self_->depth.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    std::atomic_signal_fence(std::memory_order_seq_cst);  // nothing of the section before its start
+  }
+  m* self_;
+};
+
+inline bool in_runtime_section() noexcept {
+  m* p = current();
+  return p != nullptr && p->depth.load(std::memory_order_relaxed) > 0;
+}
+
+}  // namespace cairn::sched
