@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+//
+// Running a cycle. See gc/cycle.h for overview.
+#include "gc/cycle.h"
+
+#include "cairn/detail/assert.h"
+#include "cairn/gc.h"
+#include "cairn/go.h"
+#include "gc/gctrace.h"
+#include "gc/roots.h"
+#include "gc/runtime.h"
+#include "heap/fatal.h"
+#include "heap/delay.h"
+#include "heap/mheap.h"
+#include "sched/handshake.h"
+
+namespace cairn::gc {
+namespace {
+
+// Marking more objects than this is worth waking helpers for: some 40 us of work against 5 to 50 us until they run.
+constexpr std::size_t k_alone_objects = 4096;
+
+// A cycle's figures while it runs. Owner: the holder of the cycle lock.
+struct cycle {
+  cycle_reason reason;
+  cycle_record record;
+  root_sizes roots;
+  std::size_t marked_bytes = 0;
+  std::uint64_t began = 0, stopped = 0, marked = 0, restarted = 0;
+  std::uint64_t helper_ns_before = 0;
+};
+
+bool is_forced(cycle_reason r) noexcept { return r == cycle_reason::forced || r == cycle_reason::out_of_memory; }
+
+// Marks everything reachable from what `m` holds, with the helpers if it is more than a little.
+void drain(marker& m) noexcept {
+  if (!m.drain_alone(k_alone_objects)) return;
+  if (!helpers::available()) {
+    m.drain_alone(SIZE_MAX);
+    return;
+  }
+  work_pool& pool = rt().work;
+  pool.begin_round();
+  pool.join();
+  helpers::wake();
+  m.drain_shared();
+  pool.leave();
+  pool.await_others();
+}
+
+// The heap's state before marking: every span swept, every mark bit zero.
+void prepare(const cycle& c, const sched::world_stopped& stopped) noexcept {
+  const std::uint32_t h = heap::the_heap.sweepgen();
+  CAIRN_CHECK(!heap::the_heap.needs_sweep(), "a cycle starts with spans still to sweep");
+  sched::for_each_m(stopped, [&](sched::m& thread) {
+    heap::sweep_cached(thread, h);
+    // Threads in the safe state, and the caller, are not in the middle of an allocation: what their caches hold can go
+    // back. Only where exactness matters more than speed.
+    const std::uint32_t state = thread.state.load(std::memory_order_relaxed);
+    const bool at_rest = &thread == sched::current() || state == sched::k_held || state == sched::k_held_waited;
+    if (!at_rest) return;
+    thread.tiny = thread.tiny_end = 0;
+    if (is_forced(c.reason)) heap::flush(thread);
+  });
+}
+
+// After marking: the next cycle's figures, and every span needs sweeping.
+void finish(cycle& c, const sched::world_stopped& stopped) noexcept {
+  pacing& p = rt().pace;
+  std::size_t open_bytes = 0;
+  sched::for_each_m(stopped, [&](sched::m& thread) {
+    open_bytes += heap::mark_open(thread);
+    thread.uncounted = 0;
+  });
+  c.record.heap_at_end = p.live.load(std::memory_order_relaxed);
+  c.record.heap_live = c.marked_bytes;
+  p.marked = c.marked_bytes;
+  p.stack_bytes = c.roots.stacks;
+  p.globals_bytes = c.roots.globals;
+  const std::ptrdiff_t external = p.external.load(std::memory_order_relaxed);
+  p.live.store(c.marked_bytes + open_bytes + static_cast<std::size_t>(external > 0 ? external : 0),
+               std::memory_order_relaxed);
+  p.pages_swept.store(0, std::memory_order_relaxed);
+  heap::the_heap.begin_sweep();
+  update_goal();
+  p.sweep = pace_sweep(p.live.load(std::memory_order_relaxed), p.trigger.load(std::memory_order_relaxed),
+                       heap::the_heap.pages_in_use(), 0);
+}
+
+void run_stopped(cycle& c, const sched::world_stopped& stopped) noexcept {
+  runtime& r = rt();
+  c.stopped = now_ns();
+  prepare(c, stopped);
+  if (cairn::detail::check_level >= 3) check_heap(stopped);
+  marker& m = the_marker();
+  m.bytes_marked = m.objects_marked = m.bytes_scanned = 0;
+  helpers::reset_counts();
+  c.roots = mark_roots(m, stopped);
+  drain(m);
+  heap::maybe_delay("cycle.marked");
+  r.specials.decide(m, drain);
+  CAIRN_ASSERT(!m.has_work(), "marking ended with work left");
+  c.marked_bytes = m.bytes_marked + helpers::bytes_marked();
+  c.marked = now_ns();
+  if (r.options.debug.gccheckmark != 0 && !check_marks(stopped, true))
+    heap::fatal_error("gccheckmark: the collector missed reachable objects (see above)");
+  finish(c, stopped);
+  if (cairn::detail::check_level >= 3 && !r.specials.check([](const void* p, const char* what) {
+        heap::report("check: the object at {} {}", p, what);
+      }))
+    heap::fatal_error("check=3: specials disagree with the heap (see above)");
+}
+
+void trace(cycle& c) noexcept {
+  runtime& r = rt();
+  cycle_record& line = c.record;
+  const auto procs = static_cast<std::uint64_t>(max_procs());
+  const std::uint64_t stopped_ns = c.restarted - c.stopped;
+  r.count.mark_ns.fetch_add(c.marked - c.stopped + helpers::cpu_ns(), std::memory_order_relaxed);
+  r.count.gc_cpu_ns.fetch_add(stopped_ns * procs, std::memory_order_relaxed);
+  r.count.last_pause_ns.store(stopped_ns, std::memory_order_relaxed);
+  line.number = r.count.cycles.load(std::memory_order_relaxed);
+  line.since_start = c.began - r.start_ns;
+  const std::uint64_t elapsed = c.restarted - r.start_ns;
+  line.cpu_fraction = elapsed == 0 ? 0
+                                   : static_cast<double>(r.count.gc_cpu_ns.load(std::memory_order_relaxed)) /
+                                         static_cast<double>(elapsed * procs);
+  line.sweep_clock = c.stopped - c.began;
+  line.mark_clock = c.marked - c.stopped;
+  line.end_clock = c.restarted - c.marked;
+  line.sweep_cpu = line.sweep_clock;
+  line.worker_cpu = line.mark_clock * procs;
+  line.end_cpu = line.end_clock * procs;
+  line.stack_bytes = c.roots.stacks;
+  line.globals_bytes = c.roots.globals;
+  line.procs = max_procs();
+  line.forced = is_forced(c.reason);
+  if (r.options.debug.gctrace != 0) write_gctrace(line);
+}
+
+// Cycle lock held, depth 0.
+void run_locked(cycle_reason reason) {
+  runtime& r = rt();
+  cycle c{};
+  c.reason = reason;
+  c.began = now_ns();
+  c.record.heap_at_start = r.pace.live.load(std::memory_order_relaxed);
+  c.record.heap_goal = r.pace.goal.load(std::memory_order_relaxed);
+  r.work.reserve(8);
+  r.specials.reserve();
+  if (helpers::are_wanted()) helpers::start(static_cast<unsigned>(max_procs() - 1));
+  finish_sweep();
+  with_loaded_objects(
+      [](void* p) {
+        sched::with_world_stopped("a collection", [p](const sched::world_stopped& stopped) {
+          run_stopped(*static_cast<cycle*>(p), stopped);
+        });
+      },
+      &c);
+  c.restarted = now_ns();
+  r.count.cycles.fetch_add(1, std::memory_order_relaxed);
+  if (reason == cycle_reason::forced) r.count.forced.fetch_add(1, std::memory_order_relaxed);
+  r.pace.last_cycle_end_ns = c.restarted;
+  trace(c);
+  if (sched::current() != nullptr && reason != cycle_reason::forced) r.count.pauses.add(c.restarted - c.began);
+}
+
+}  // namespace
+
+marker& the_marker() noexcept {
+  static marker& m = *new marker(rt().work);  // first used before the first stop: see start of the runtime
+  return m;
+}
+
+bool cycles_allowed() noexcept {
+  return !rt().exiting.load(std::memory_order_relaxed) && rt().no_gc_scopes.load(std::memory_order_relaxed) == 0;
+}
+
+void run_cycle(cycle_reason reason) {
+  {
+    sched::safe_lock lock(rt().cycle_lock);
+    if (!cycles_allowed()) return;
+    // Another thread may have run the cycle that was due while this one waited.
+    const pacing& p = rt().pace;
+    if (reason == cycle_reason::heap &&
+        p.live.load(std::memory_order_relaxed) < p.trigger.load(std::memory_order_relaxed))
+      return;
+    run_locked(reason);
+  }
+  background::wake();
+  if (!rt().specials.queue.empty()) finalizers::wake();
+}
+
+void collect_if_due(cycle_reason reason) {
+  const pacing& p = rt().pace;
+  if (p.live.load(std::memory_order_relaxed) < p.trigger.load(std::memory_order_relaxed)) [[likely]]
+    return;
+  if (cycles_allowed()) run_cycle(reason);
+}
+
+}  // namespace cairn::gc

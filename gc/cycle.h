@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+//
+// One cycle of the collector: overview.
+//
+//   1. What is left to sweep of the last cycle is swept, beside the program. All mark bits are zero now.
+//   2. The world stops, under the dynamic loader's lock (gc/roots.h). Spans in caches that still need it are swept.
+//   3. Roots are marked, then everything reachable: by the thread that runs the cycle alone if that is little, else
+//      together with helper threads (gc/mark.h, gc/work.h).
+//   4. The fate of what is unreachable and has a weak reference, a finalizer, a destructor or a cleanup is decided
+//      (gc/specials.h). With gccheckmark=1 a second mark compares.
+//   5. The open runs of all threads are marked: their slots are in use. The sweep generation advances, so from now on
+//      every span needs sweeping; the next goal is set (gc/pacer.h).
+//   6. The world goes on. Spans are swept by whoever needs one, by a background thread, and in proportion to
+//      allocation (gc/sweep.cc).
+//
+// The cycle runs on the thread that crossed the trigger, or called collect(): with a small live heap it takes tens of
+// microseconds, less than waking another thread would. Cycles are serialised by runtime::cycle_lock.
+//
+// Invariants: no mark bit is set outside steps 3 to 6's sweep of its span; nothing is allocated between 2 and 6; no
+// thread is inside a runtime section between 2 and 6, so no runtime lock is held by a stopped thread.
+#pragma once
+#include <cstdint>
+
+#include "gc/mark.h"
+#include "sched/handshake.h"
+
+namespace cairn::gc {
+
+enum class cycle_reason { heap, forced, periodic, out_of_memory };
+
+// A cycle if one is due: heap_live has reached the trigger. Depth 0. Cheap when not.
+void collect_if_due(cycle_reason reason);
+// A full cycle that starts after the call.
+void run_cycle(cycle_reason reason);
+// False after exit() has begun, and while a no_gc_scope exists.
+bool cycles_allowed() noexcept;
+
+// Sets goal and trigger from the last cycle's figures and today's settings. Cycle lock held, or the runtime starting.
+void update_goal() noexcept;
+
+// Sweeps until nothing needs it. Any thread at depth 0, or one that is not attached.
+void finish_sweep() noexcept;
+// The proportional part: called before `bytes` are handed out. Depth 0.
+void pay_sweep_debt(std::size_t bytes) noexcept;
+
+// gc/verify.cc. World stopped, inside with_loaded_objects: a second mark from the roots with bits of its own; prints
+// what is reachable and not allocated, or (`compare_marks`) not marked. True if there is nothing.
+bool check_marks(const sched::world_stopped& stopped, bool compare_marks) noexcept;
+// World stopped: compares the heap's structures with each other. True if all agree.
+bool check_heap(const sched::world_stopped& stopped) noexcept;
+
+}  // namespace cairn::gc

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+//
+// The marker: one worker's stack of grey candidates, and scanning.
+//
+// From a candidate's address follow, by loads from dense tables only, its span's class and first page, the object's
+// index, its allocation bit and its mark bit (heap/space.h). A candidate whose slot is not allocated is dropped. A
+// newly marked object is scanned: the words that its span's mask names, or all of them if it is over 512 bytes; each
+// that lies in the heap becomes a candidate.
+//
+// Nearly all of the time goes into two cache misses an object, its bits and its first line. So a candidate passes
+// through a ring of 16 between the stack and the look at it: both lines are prefetched when it enters. The bits' line
+// is guessed from the candidate's own page, which is the span's first for all classes of one page.
+//
+// The stack is last in, first out for the sake of locality. When other workers want work the older half of it goes to
+// the pool: the oldest entries lead to the largest parts of the graph.
+//
+// Large objects are scanned in oblets of 128 KiB, so that workers share them and a quantum stays short.
+//
+// Rejected: marking before pushing (the mark bit's line is then needed at once, with no time for a prefetch).
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include "gc/work.h"
+#include "heap/space.h"
+
+namespace cairn::gc {
+
+inline constexpr std::size_t k_oblet_bytes = 128 << 10;
+inline constexpr std::size_t k_masked_bytes = 512;  // objects up to this have pointer masks
+inline constexpr std::uintptr_t k_oblet_tag = 1;
+
+class marker {
+ public:
+  explicit marker(work_pool& pool) noexcept : pool_(pool) {}
+  marker(const marker&) = delete;
+  marker& operator=(const marker&) = delete;
+
+  // A word that may be a pointer.
+  void candidate(std::uintptr_t word) noexcept {
+    if (heap::g_space.contains(word)) push(word & ~std::uintptr_t{7});
+  }
+  // Words that may be pointers, as fields are: [from, to), both multiples of 8.
+  void scan_words(const void* from, const void* to) noexcept;
+  // The same for a stack, where one past the end of an array counts too.
+  void scan_stack(const void* from, const void* to) noexcept;
+  // Scans the object's fields as if it were newly marked; the object itself stays as it is.
+  void scan_object(const heap::object_ref& o) noexcept;
+
+  // Until no candidate is left here. Alone: no other worker marks. Stops early, true, after `budget` objects.
+  bool drain_alone(std::size_t budget) noexcept;
+  // With others: until the pool's round is over.
+  void drain_shared() noexcept;
+  // Hands what is left to the pool.
+  void flush() noexcept;
+  bool has_work() const noexcept { return lo_ != hi_ || ring_count_ != 0; }
+
+  std::size_t bytes_marked = 0;
+  std::size_t objects_marked = 0;
+  std::size_t bytes_scanned = 0;
+
+ private:
+  static constexpr std::size_t k_stack = 8192;
+  static constexpr std::size_t k_ring = 16;
+
+  void push(std::uintptr_t entry) noexcept {
+    if (hi_ == k_stack) [[unlikely]] spill();
+    stack_[hi_++] = entry;
+  }
+  void fill_ring() noexcept;
+  template <bool shared> void visit(std::uintptr_t entry) noexcept;
+  template <bool shared> bool set_mark(std::size_t first, unsigned index) noexcept;
+  template <bool shared> bool drain(std::size_t budget) noexcept;
+  void scan(std::uintptr_t base, std::size_t first, unsigned span_class) noexcept;
+  void scan_large(std::uintptr_t base, std::size_t bytes) noexcept;
+  void scan_oblet(std::uintptr_t at) noexcept;
+  void spill() noexcept;
+  void share() noexcept;
+  bool take(work_buf* b) noexcept;
+  std::size_t move_out(std::size_t n) noexcept;
+
+  work_pool& pool_;
+  // Live entries are stack_[lo_, hi_); shared from the low end.
+  std::size_t lo_ = 0, hi_ = 0;
+  std::size_t ring_head_ = 0, ring_count_ = 0;
+  std::uintptr_t ring_[k_ring];
+  std::uintptr_t stack_[k_stack];
+};
+
+}  // namespace cairn::gc

@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+//
+// Finding and scanning roots. See gc/roots.h.
+#include "gc/roots.h"
+
+#include <link.h>
+
+#include <cstring>
+#include <string_view>
+#include <vector>
+
+#include "gc/runtime.h"
+#include "heap/metadata.h"
+#include "heap/private.h"
+
+namespace cairn::gc {
+namespace {
+
+struct range {
+  std::uintptr_t from, to;
+};
+
+// Allocated by metadata_alloc's arena through the vector's growth at depth 0 only; read with the world stopped.
+// Guarded by the loader's lock.
+CAIRN_PRIVATE std::vector<range>* static_ranges = nullptr;
+
+struct tls_block {
+  std::ptrdiff_t offset;  // from the thread pointer
+  std::size_t bytes;
+};
+CAIRN_PRIVATE std::vector<tls_block>* tls_blocks = nullptr;  // Immutable after start.
+
+bool is_runtime_library(const char* path) noexcept {
+  std::string_view name(path != nullptr ? path : "");
+  if (const auto slash = name.rfind('/'); slash != name.npos) name.remove_prefix(slash + 1);
+  constexpr std::string_view k_prefixes[] = {"libc.so",      "libc-",      "libm.so",      "libm-",     "libdl.",
+                                             "libpthread",   "librt.",     "ld-linux",     "ld-2",      "libgcc_s",
+                                             "libstdc++",    "libc++",     "libjemalloc",  "libfmt",    "libasan",
+                                             "libtsan",      "libubsan",   "liblsan",      "linux-vdso", "libclang_rt"};
+  for (const std::string_view p : k_prefixes)
+    if (name.substr(0, p.size()) == p) return true;
+  return false;
+}
+
+constexpr std::uintptr_t round_up(std::uintptr_t a) noexcept { return (a + 7) & ~std::uintptr_t{7}; }
+
+// [from, to) less [cut.from, cut.to).
+void add_without(std::vector<range>& out, range r, range cut) {
+  if (cut.to <= r.from || cut.from >= r.to) {
+    if (r.from < r.to) out.push_back({round_up(r.from), r.to & ~std::uintptr_t{7}});
+    return;
+  }
+  if (r.from < cut.from) out.push_back({round_up(r.from), cut.from & ~std::uintptr_t{7}});
+  if (cut.to < r.to) out.push_back({round_up(cut.to), r.to & ~std::uintptr_t{7}});
+}
+
+// The writable segments of one loaded object.
+void add_object(const dl_phdr_info& info) {
+  if (is_runtime_library(info.dlpi_name)) return;
+  range relro{0, 0};
+  for (int i = 0; i < info.dlpi_phnum; ++i) {
+    const ElfW(Phdr)& ph = info.dlpi_phdr[i];
+    if (ph.p_type == PT_GNU_RELRO) relro = {info.dlpi_addr + ph.p_vaddr, info.dlpi_addr + ph.p_vaddr + ph.p_memsz};
+  }
+  const range state{reinterpret_cast<std::uintptr_t>(__start_cairn_state),
+                    reinterpret_cast<std::uintptr_t>(__stop_cairn_state)};
+  std::vector<range> parts;
+  for (int i = 0; i < info.dlpi_phnum; ++i) {
+    const ElfW(Phdr)& ph = info.dlpi_phdr[i];
+    if (ph.p_type != PT_LOAD || (ph.p_flags & PF_W) == 0) continue;
+    const std::uintptr_t from = info.dlpi_addr + ph.p_vaddr;
+    add_without(parts, {from, from + ph.p_memsz}, relro);
+  }
+  for (const range& r : parts) add_without(*static_ranges, r, state);
+}
+
+struct loaded_call {
+  void (*f)(void*);
+  void* arg;
+};
+
+int collect_object(dl_phdr_info* info, std::size_t, void*) {
+  add_object(*info);
+  return 0;
+}
+
+// The first call of the outer iteration: everything happens in here, under the loader's lock.
+int inside_lock(dl_phdr_info*, std::size_t, void* p) {
+  static_ranges->clear();
+  dl_iterate_phdr(collect_object, nullptr);
+  const auto* call = static_cast<loaded_call*>(p);
+  call->f(call->arg);
+  return 1;
+}
+
+char* thread_pointer() noexcept { return static_cast<char*>(__builtin_thread_pointer()); }
+
+int collect_tls(dl_phdr_info* info, std::size_t, void*) {
+  if (info->dlpi_tls_data == nullptr || is_runtime_library(info->dlpi_name)) return 0;
+  for (int i = 0; i < info->dlpi_phnum; ++i) {
+    const ElfW(Phdr)& ph = info->dlpi_phdr[i];
+    if (ph.p_type != PT_TLS || ph.p_memsz == 0) continue;
+    const std::ptrdiff_t offset = static_cast<char*>(info->dlpi_tls_data) - thread_pointer();
+    // Static blocks lie next to the thread pointer; those of libraries opened later are malloc'd, at distances that
+    // differ from thread to thread.
+    constexpr std::ptrdiff_t k_near = 1 << 20;
+    if (offset > -k_near && offset < k_near) tls_blocks->push_back({offset, ph.p_memsz});
+  }
+  return 0;
+}
+
+std::size_t mark_thread(marker& m, const sched::m& thread) noexcept {
+  auto* from = reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(thread.saved_sp) & ~std::uintptr_t{7});
+  m.scan_stack(from, thread.stack_high);
+  if (thread.thread_pointer != nullptr) {
+    for (const tls_block& b : *tls_blocks) {
+      const auto start = reinterpret_cast<std::uintptr_t>(thread.thread_pointer) + static_cast<std::uintptr_t>(b.offset);
+      m.scan_words(reinterpret_cast<void*>(round_up(start)),
+                   reinterpret_cast<void*>((start + b.bytes) & ~std::uintptr_t{7}));
+    }
+  }
+  return static_cast<std::size_t>(static_cast<const char*>(thread.stack_high) - static_cast<const char*>(from));
+}
+
+}  // namespace
+
+void with_loaded_objects(void (*f)(void*), void* arg) {
+  if (static_ranges == nullptr) static_ranges = new std::vector<range>;
+  loaded_call call{f, arg};
+  dl_iterate_phdr(inside_lock, &call);
+}
+
+void find_thread_locals() {
+  if (tls_blocks != nullptr) return;
+  tls_blocks = new std::vector<tls_block>;
+  dl_iterate_phdr(collect_tls, nullptr);
+}
+
+root_sizes mark_roots(marker& m, const sched::world_stopped& stopped) {
+  root_sizes sizes;
+  for (const range& r : *static_ranges) {
+    m.scan_words(reinterpret_cast<void*>(r.from), reinterpret_cast<void*>(r.to));
+    sizes.globals += r.to - r.from;
+  }
+  sched::for_each_m(stopped, [&](sched::m& thread) {
+    if (thread.dead) return;
+    sizes.stacks += mark_thread(m, thread);
+    for (unsigned i = 0; i < thread.barrier.n; ++i)
+      m.candidate(reinterpret_cast<std::uintptr_t>(thread.barrier.words[i]));
+    thread.barrier.n = 0;
+  });
+  root_slots::mark(m);
+  rt().specials.mark_roots(m);
+  return sizes;
+}
+
+namespace {
+
+struct lookup {
+  std::uintptr_t address;
+  bool found = false;
+};
+
+}  // namespace
+
+bool is_static_root(const void* p) noexcept {
+  lookup l{reinterpret_cast<std::uintptr_t>(p)};
+  with_loaded_objects(
+      [](void* arg) {
+        auto& query = *static_cast<lookup*>(arg);
+        for (const range& r : *static_ranges) query.found |= query.address >= r.from && query.address < r.to;
+      },
+      &l);
+  if (l.found) return true;
+  sched::registry_guard guard;
+  sched::for_each_m(guard, [&l](const sched::m& thread) {
+    for (const tls_block& b : *tls_blocks) {
+      const auto start = reinterpret_cast<std::uintptr_t>(thread.thread_pointer) + static_cast<std::uintptr_t>(b.offset);
+      l.found |= l.address - start < b.bytes;
+    }
+  });
+  return l.found;
+}
+
+bool is_other_stack(const void* p) noexcept {
+  bool found = false;
+  sched::registry_guard guard;
+  sched::for_each_m(guard, [&](const sched::m& thread) { found |= p >= thread.stack_low && p < thread.stack_high; });
+  return found;
+}
+
+// ---- root slots ----------------------------------------------------------------------------------------------------
+
+namespace root_slots {
+namespace {
+
+// Slots lie in slabs that are never given back. A free one holds the address of the next free one, which is not a heap
+// address: marking reads all words of a slab alike. Each thread has a list of free slots; the rest are here.
+struct slab {
+  static constexpr std::size_t k_slots = 2047;
+  slab* next = nullptr;
+  void* slots[k_slots] = {};
+};
+static_assert(sizeof(slab) == 16384);
+
+constexpr unsigned k_batch = 64;  // moved between a thread's list and the common one at a time
+
+struct pool {
+  heap::lock lock;
+  std::atomic<slab*> slabs{nullptr};  // Pushed at depth 0; release, pairs with mark.
+  void** free CAIRN_GUARDED_BY(lock) = nullptr;
+  std::size_t n_free CAIRN_GUARDED_BY(lock) = 0;
+  std::atomic<std::size_t> n_slabs{0};
+};
+CAIRN_PRIVATE constinit pool g_pool;
+
+// Slots start as a chain through the slab.
+void add_slab(slab* s) noexcept {
+  for (std::size_t i = 0; i + 1 < slab::k_slots; ++i) s->slots[i] = &s->slots[i + 1];
+  slab* head = g_pool.slabs.load(std::memory_order_relaxed);
+  do s->next = head;
+  while (!g_pool.slabs.compare_exchange_weak(head, s, std::memory_order_release, std::memory_order_relaxed));
+  g_pool.n_slabs.fetch_add(1, std::memory_order_relaxed);
+  sched::runtime_section section;
+  heap::lock_guard guard(g_pool.lock);
+  s->slots[slab::k_slots - 1] = g_pool.free;
+  g_pool.free = s->slots;
+  g_pool.n_free += slab::k_slots;
+}
+
+// Up to k_batch slots of the common list, as a chain.
+void** take_batch(unsigned& n) noexcept {
+  sched::runtime_section section;
+  heap::lock_guard guard(g_pool.lock);
+  void** first = g_pool.free;
+  void** last = first;
+  n = 0;
+  if (first == nullptr) return nullptr;
+  for (n = 1; n < k_batch && *last != nullptr; ++n) last = static_cast<void**>(*last);
+  g_pool.free = static_cast<void**>(*last);
+  g_pool.n_free -= n;
+  *last = nullptr;
+  return first;
+}
+
+void give_chain(void** first, unsigned n) noexcept {
+  if (n == 0) return;
+  sched::runtime_section section;
+  heap::lock_guard guard(g_pool.lock);
+  void** last = first;
+  while (*last != nullptr) last = static_cast<void**>(*last);
+  *last = g_pool.free;
+  g_pool.free = first;
+  g_pool.n_free += n;
+}
+
+}  // namespace
+
+void** acquire() {
+  sched::m& self = sched::self();
+  while (self.free_root_slots == nullptr) {
+    unsigned n = 0;
+    void** chain = take_batch(n);
+    if (chain == nullptr) {
+      void* memory = heap::metadata_alloc(sizeof(slab));
+      if (memory == nullptr) throw std::bad_alloc();
+      add_slab(::new (memory) slab);
+      continue;
+    }
+    self.free_root_slots = chain;
+    self.free_root_slot_count = n;
+  }
+  void** slot = self.free_root_slots;
+  self.free_root_slots = static_cast<void**>(*slot);
+  --self.free_root_slot_count;
+  *slot = nullptr;
+  return slot;
+}
+
+void release(void** slot) noexcept {
+  sched::m* self = sched::current();
+  if (self == nullptr) {  // a static's destructor, or a thread that has detached
+    *slot = nullptr;
+    give_chain(slot, 1);
+    return;
+  }
+  *slot = self->free_root_slots;
+  self->free_root_slots = slot;
+  if (++self->free_root_slot_count < 4 * k_batch) return;
+  void** chain = self->free_root_slots;
+  const unsigned n = self->free_root_slot_count;
+  self->free_root_slots = nullptr;
+  self->free_root_slot_count = 0;
+  give_chain(chain, n);
+}
+
+void flush(sched::m& thread) noexcept {
+  if (thread.free_root_slots == nullptr) return;
+  give_chain(thread.free_root_slots, thread.free_root_slot_count);
+  thread.free_root_slots = nullptr;
+  thread.free_root_slot_count = 0;
+}
+
+void mark(marker& m) noexcept {
+  for (slab* s = g_pool.slabs.load(std::memory_order_acquire); s != nullptr; s = s->next)
+    m.scan_words(s->slots, s->slots + slab::k_slots);
+}
+
+std::size_t in_use() noexcept {
+  heap::lock_guard guard(g_pool.lock);
+  return g_pool.n_slabs.load(std::memory_order_relaxed) * slab::k_slots - g_pool.n_free;
+}
+
+}  // namespace root_slots
+}  // namespace cairn::gc

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+//
+// Starting the runtime, and what the layers below ask of it. See gc/runtime.h.
+#include "gc/runtime.h"
+
+#include <cstdlib>
+#include <new>
+#include <stdexcept>
+
+#include "cairn/detail/assert.h"
+#include "cairn/detail/entry.h"
+#include "cairn/gc.h"
+#include "cairn/go.h"
+#include "gc/cpu_count.h"
+#include "gc/cycle.h"
+#include "gc/ptrcheck.h"
+#include "gc/roots.h"
+#include "heap/delay.h"
+#include "heap/mheap.h"
+#include "heap/private.h"
+#include "sched/hooks.h"
+
+namespace cairn::gc {
+namespace {
+
+CAIRN_PRIVATE constinit runtime g_runtime;
+
+// What exit() calls first of what was registered last: a static that is made after the runtime's start is destroyed
+// before this, one made earlier after it.
+void on_exit() { g_runtime.exiting.store(true, std::memory_order_relaxed); }
+
+void apply_debug(const debug_options& d) {
+  detail::check_level = static_cast<int>(d.check);
+  heap::clobber_free = d.clobberfree != 0;
+  heap::set_delays(static_cast<unsigned>(d.delay), static_cast<std::uint64_t>(d.seed));
+  if (d.ptrcheck != 0) cairn_barrier_flags = k_check_location;
+}
+
+// Once per process.
+void first_start() {
+  runtime& r = g_runtime;
+  r.options = options_from_environment();
+  apply_debug(r.options.debug);
+  r.start_ns = r.pace.last_cycle_end_ns = now_ns();
+  if (!heap::the_heap.init()) throw std::bad_alloc();
+  find_thread_locals();
+  the_marker();
+  r.pace.percent.store(r.options.gc_percent, std::memory_order_relaxed);
+  r.pace.memory_limit.store(r.options.memory_limit, std::memory_order_relaxed);
+  sched::set_max_procs(r.options.max_procs > 0 ? r.options.max_procs : usable_cpus());
+  sched::set_stack_size(r.options.stack_size);
+  sched::initialise(r.options.signal);
+  std::atexit(on_exit);
+  update_goal();
+  background::start();
+  r.started.store(true, std::memory_order_release);
+}
+
+void check_options(const options& o) {
+  if (o.max_procs && *o.max_procs < 1) throw std::invalid_argument("options::max_procs must be at least 1");
+  if (o.gc_percent && *o.gc_percent < gc_off) throw std::invalid_argument("options::gc_percent must be at least -1 (gc_off)");
+}
+
+void start(const options& chosen, bool) {
+  check_options(chosen);
+  runtime& r = g_runtime;
+  if (!r.started.load(std::memory_order_acquire)) first_start();
+  if (chosen.gc_percent) r.pace.percent.store(*chosen.gc_percent, std::memory_order_relaxed);
+  if (chosen.memory_limit) r.pace.memory_limit.store(*chosen.memory_limit, std::memory_order_relaxed);
+  if (chosen.max_procs) sched::set_max_procs(*chosen.max_procs);
+  if (chosen.stack_size) sched::set_stack_size(*chosen.stack_size);
+  if (chosen.gc_percent || chosen.memory_limit) {
+    sched::safe_lock lock(r.cycle_lock);
+    update_goal();
+  }
+}
+
+void on_attach(sched::m&) noexcept {}
+
+void on_detach(sched::m& self) noexcept {
+  flush_barrier(self);
+  heap::flush(self);
+  rt().pace.live.fetch_add(self.uncounted, std::memory_order_relaxed);
+  self.uncounted = 0;
+  root_slots::flush(self);
+  for (unsigned sc = 0; sc < detail::k_span_class_count; ++sc) {
+    heap::the_heap.central[sc].taken_by_gone.fetch_add(self.taken[sc].load(std::memory_order_relaxed),
+                                                       std::memory_order_relaxed);
+    self.taken[sc].store(0, std::memory_order_relaxed);
+  }
+  while (self.gc_words[0] != 0) {  // a no_gc_scope that its thread did not live to end
+    --self.gc_words[0];
+    rt().no_gc_scopes.fetch_sub(1, std::memory_order_release);
+  }
+}
+
+void on_pause(sched::m&, std::uint64_t nanoseconds) noexcept { g_runtime.count.pauses.add(nanoseconds); }
+
+}  // namespace
+
+runtime& rt() noexcept { return g_runtime; }
+
+void update_goal() noexcept {
+  pacing& p = g_runtime.pace;
+  goal_inputs in;
+  in.gc_percent = p.percent.load(std::memory_order_relaxed);
+  in.memory_limit = p.memory_limit.load(std::memory_order_relaxed);
+  in.live = p.marked;
+  const std::ptrdiff_t external = p.external.load(std::memory_order_relaxed);
+  if (external > 0) in.live += static_cast<std::size_t>(external);
+  in.stack_bytes = p.stack_bytes;
+  in.globals_bytes = p.globals_bytes;
+  const heap::mheap::usage u = heap::the_heap.read_usage();
+  in.use.mapped = u.mapped - u.released + heap::metadata_bytes() + p.stack_bytes;
+  in.use.heap_in_use = p.live.load(std::memory_order_relaxed);
+  in.use.heap_idle = u.idle > u.released ? u.idle - u.released : 0;
+  in.sweep_basis = p.live.load(std::memory_order_relaxed);
+  const heap_goal goal = compute_goal(in);
+  p.goal.store(goal.goal, std::memory_order_relaxed);
+  p.trigger.store(stopped_trigger(goal, in.live, false), std::memory_order_relaxed);
+}
+
+}  // namespace cairn::gc
+
+namespace cairn::sched {
+
+constinit const hook_table hooks = {gc::start, gc::on_attach, gc::on_detach, gc::on_pause};
+
+}  // namespace cairn::sched
+
+namespace cairn::detail {
+
+void** root_acquire(void* value) {
+  void** slot = gc::root_slots::acquire();
+  *slot = value;
+  return slot;
+}
+
+void root_release(void** slot) noexcept { gc::root_slots::release(slot); }
+
+}  // namespace cairn::detail

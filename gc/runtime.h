@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+//
+// The runtime: the one global of the gc layer, its start, and what it shares with every part of the collector.
+#pragma once
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+#include "gc/histogram.h"
+#include "gc/options.h"
+#include "gc/pacer.h"
+#include "gc/specials.h"
+#include "gc/work.h"
+#include "heap/lock.h"
+#include "sched/m.h"
+
+namespace cairn::gc {
+
+// When cycles start. Written with the cycle lock held (percent and limit: set_percent, set_memory_limit; the rest: at
+// the end of a cycle); read by allocating threads, relaxed: a stale trigger is a refill late.
+struct pacing {
+  std::atomic<int> percent{100};
+  std::atomic<std::size_t> memory_limit{k_no_goal};
+  std::atomic<std::size_t> trigger{k_minimum_heap_bytes};
+  std::atomic<std::size_t> goal{k_minimum_heap_bytes};
+  // Marked by the last cycle, plus what was handed to runs since, plus external bytes. Added to by every refill.
+  std::atomic<std::size_t> live{0};
+  std::atomic<std::ptrdiff_t> external{0};
+
+  std::size_t marked = 0;       // by the last cycle
+  std::size_t stack_bytes = 0;  // scanned by the last cycle
+  std::size_t globals_bytes = 0;
+  std::uint64_t last_cycle_end_ns = 0;
+
+  // What allocation owes to the sweeper. Written with the world stopped.
+  sweep_pace sweep;
+  std::atomic<std::size_t> pages_swept{0};
+};
+
+struct counters {
+  std::atomic<std::uint64_t> cycles{0}, forced{0};
+  std::atomic<std::uint64_t> mark_ns{0}, sweep_ns{0}, gc_cpu_ns{0};
+  std::atomic<std::uint64_t> last_pause_ns{0}, large_bytes{0};
+  histogram_recorder pauses, assists;
+};
+
+struct runtime {
+  runtime_options options;     // Immutable after start; percent, limit and procs live on elsewhere.
+  std::uint64_t start_ns = 0;  // Immutable after start.
+  std::atomic<bool> started{false};
+  // exit() has begun: no cycle starts any more, for what static destructors use must stay.
+  std::atomic<bool> exiting{false};
+
+  work_pool work;
+  gc::specials specials;
+  pacing pace;
+  counters count;
+
+  // Serialises cycles and whatever else stops the world. Waited for in the safe state.
+  heap::lock cycle_lock;
+  // no_gc_scopes that exist. Changed under cycle_lock, so that none begins during a cycle.
+  std::atomic<std::uint32_t> no_gc_scopes{0};
+};
+
+runtime& rt() noexcept;
+
+// ns of the monotonic clock.
+inline std::uint64_t now_ns() noexcept {
+  return static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
+}
+
+// The marker of the thread that runs the cycle. Cycle lock held.
+marker& the_marker() noexcept;
+
+// Threads that mark besides the one that runs the cycle: one less than max_procs(). Started at the first cycle after
+// one that could have used them. Never attached, so never stopped.
+namespace helpers {
+// A cycle has asked for them, and there are not as many yet as there might be.
+bool are_wanted() noexcept;
+void start(unsigned n);  // cycle lock held, depth 0
+// World stopped. There are some; else they are wanted from now on.
+bool available() noexcept;
+// World stopped, after work_pool::begin_round: they join the round.
+void wake() noexcept;
+// Of this cycle.
+void reset_counts() noexcept;
+std::size_t bytes_marked() noexcept;
+std::uint64_t cpu_ns() noexcept;
+}  // namespace helpers
+
+// The thread that sweeps, gives memory back and starts the periodic cycle. Never attached, so never stopped.
+namespace background {
+void start();           // at depth 0
+void wake() noexcept;   // there is something to sweep
+}  // namespace background
+
+// The thread that runs destructors, finalizers and cleanups; attached.
+namespace finalizers {
+void ensure_started();  // at depth 0
+void wake() noexcept;
+}  // namespace finalizers
+
+}  // namespace cairn::gc

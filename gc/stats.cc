@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+//
+// The public functions of namespace gc: statistics and settings.
+#include <stdexcept>
+
+#include "cairn/gc.h"
+#include "cairn/go.h"
+#include "gc/cycle.h"
+#include "gc/roots.h"
+#include "gc/runtime.h"
+#include "heap/mheap.h"
+#include "heap/metadata.h"
+#include "sched/handshake.h"
+#include "sched/park.h"
+
+namespace cairn::gc {
+namespace {
+
+struct class_counts {
+  std::uint64_t taken[detail::k_span_class_count] = {};
+};
+
+// What one thread's objects are: slots in runs it took less those that its open runs still hold. Its cache may change
+// meanwhile: read again until its version stands still.
+void add_thread(const sched::m& thread, class_counts& sum) noexcept {
+  for (;;) {
+    const std::uint32_t before = thread.version.load(std::memory_order_acquire);
+    class_counts mine;
+    for (unsigned sc = 0; sc < detail::k_span_class_count; ++sc) {
+      const volatile detail::alloc_run& run = thread.runs[sc];
+      const std::uintptr_t end = run.end, cursor = run.cursor;
+      const std::size_t bytes = detail::k_class_bytes[sc / 2];
+      const std::uint64_t open = bytes != 0 && end > cursor ? (end - cursor) / bytes : 0;
+      mine.taken[sc] = thread.taken[sc].load(std::memory_order_relaxed) - open;
+    }
+    std::atomic_thread_fence(std::memory_order_acquire);  // pairs with version_guard
+    if (before % 2 == 0 && thread.version.load(std::memory_order_relaxed) == before) {
+      for (unsigned sc = 0; sc < detail::k_span_class_count; ++sc) sum.taken[sc] += mine.taken[sc];
+      return;
+    }
+  }
+}
+
+class_counts count_taken() {
+  class_counts sum;
+  for (unsigned sc = 0; sc < detail::k_span_class_count; ++sc)
+    sum.taken[sc] = heap::the_heap.central[sc].taken_by_gone.load(std::memory_order_relaxed);
+  sched::registry_guard guard;
+  sched::for_each_m(guard, [&sum](const sched::m& thread) { add_thread(thread, sum); });
+  return sum;
+}
+
+void read_objects(stats& s) {
+  // Frees first: an object that is made and freed in between is then counted as neither.
+  std::uint64_t freed[detail::k_span_class_count];
+  for (unsigned sc = 0; sc < detail::k_span_class_count; ++sc)
+    freed[sc] = heap::the_heap.central[sc].freed.load(std::memory_order_acquire);
+  const class_counts sum = count_taken();
+  for (unsigned sc = 0; sc < detail::k_span_class_count; ++sc) {
+    const std::uint64_t taken = sum.taken[sc] > freed[sc] ? sum.taken[sc] : freed[sc];
+    s.total_allocs += taken;
+    s.total_frees += freed[sc];
+    s.total_alloc_bytes += taken * detail::k_class_bytes[sc / 2];
+    if (sc < 2) continue;
+    class_stats& c = s.per_class[sc / 2 - 1];
+    c.objects_in_use += taken - freed[sc];
+    c.objects_freed += freed[sc];
+  }
+  s.total_alloc_bytes += rt().count.large_bytes.load(std::memory_order_relaxed);
+  s.heap_objects = s.total_allocs - s.total_frees;
+}
+
+void read_memory(stats& s) {
+  const heap::mheap::usage u = heap::the_heap.read_usage();
+  s.heap_mapped_bytes = u.mapped;
+  s.heap_released_bytes = u.released;
+  s.heap_idle_bytes = u.idle > u.released ? u.idle : u.released;
+  s.metadata_bytes = heap::metadata_bytes();
+  for (unsigned c = 1; c < detail::k_size_class_count; ++c) {
+    s.per_class[c - 1].object_size = detail::k_class_bytes[c];
+    s.per_class[c - 1].spans = heap::the_heap.central[2 * c].spans.load(std::memory_order_relaxed) +
+                               heap::the_heap.central[2 * c + 1].spans.load(std::memory_order_relaxed);
+  }
+}
+
+std::chrono::nanoseconds ns(std::uint64_t n) noexcept { return std::chrono::nanoseconds(n); }
+
+// The caller's own no_gc_scopes.
+bool holds_no_gc_scope() noexcept {
+  const sched::m* self = sched::current();
+  return self != nullptr && self->gc_words[0] != 0;
+}
+
+void refuse_in_no_gc_scope(const char* function) {
+  if (holds_no_gc_scope())
+    throw std::logic_error(std::string(function) + " was called while the caller holds a no_gc_scope: it would wait for itself");
+}
+
+// Waits for the end of other threads' scopes.
+void await_no_gc_scopes() {
+  sched::m& self = sched::self();
+  for (std::uint32_t n; (n = rt().no_gc_scopes.load(std::memory_order_acquire)) != 0;)
+    sched::park(self, rt().no_gc_scopes, n);
+}
+
+void force_cycle(const char* function) {
+  sched::self();
+  refuse_in_no_gc_scope(function);
+  const std::uint64_t forced = rt().count.forced.load(std::memory_order_relaxed);
+  do {
+    await_no_gc_scopes();
+    run_cycle(cycle_reason::forced);
+  } while (rt().count.forced.load(std::memory_order_relaxed) == forced && !rt().exiting.load(std::memory_order_relaxed));
+  finish_sweep();
+}
+
+}  // namespace
+
+stats read_stats() {
+  sched::self();
+  stats s{};
+  const runtime& r = rt();
+  const pacing& p = r.pace;
+  read_objects(s);
+  {
+    sched::runtime_section section;
+    read_memory(s);
+  }
+  s.heap_live_bytes = p.live.load(std::memory_order_relaxed);
+  s.heap_goal_bytes = p.goal.load(std::memory_order_relaxed);
+  s.stack_bytes = p.stack_bytes;
+  s.gc_cycles = r.count.cycles.load(std::memory_order_relaxed);
+  s.forced_cycles = r.count.forced.load(std::memory_order_relaxed);
+  const double available = static_cast<double>(now_ns() - r.start_ns) * max_procs();
+  s.gc_cpu_fraction = available > 0 ? static_cast<double>(r.count.gc_cpu_ns.load(std::memory_order_relaxed)) / available : 0;
+  s.pauses = r.count.pauses.snapshot();
+  s.assists = r.count.assists.snapshot();
+  s.assist_time = s.assists.total();
+  s.mark_time = ns(r.count.mark_ns.load(std::memory_order_relaxed));
+  s.sweep_time = ns(r.count.sweep_ns.load(std::memory_order_relaxed));
+  s.last_pause = ns(r.count.last_pause_ns.load(std::memory_order_relaxed));
+  s.max_pause = s.pauses.max();
+  s.total_pause = s.pauses.total();
+  return s;
+}
+
+void collect() { force_cycle("gc::collect"); }
+
+void free_os_memory() {
+  force_cycle("gc::free_os_memory");
+  std::size_t returned = 0;
+  do {
+    sched::runtime_section section;
+    returned = heap::the_heap.scavenger.step(true);
+  } while (returned != 0);
+}
+
+int set_percent(int percent) {
+  if (percent < gc_off) throw std::invalid_argument("gc::set_percent: below -1 (gc_off)");
+  sched::self();
+  int old = 0;
+  {
+    sched::safe_lock lock(rt().cycle_lock);
+    old = rt().pace.percent.exchange(percent, std::memory_order_relaxed);
+    update_goal();
+  }
+  collect_if_due(cycle_reason::heap);
+  return old;
+}
+
+std::size_t set_memory_limit(std::size_t bytes) {
+  sched::self();
+  std::size_t old = 0;
+  {
+    sched::safe_lock lock(rt().cycle_lock);
+    old = rt().pace.memory_limit.exchange(bytes, std::memory_order_relaxed);
+    update_goal();
+  }
+  collect_if_due(cycle_reason::heap);
+  background::wake();
+  return old;
+}
+
+void adjust_external_bytes(std::ptrdiff_t n) {
+  sched::self();
+  rt().pace.external.fetch_add(n, std::memory_order_relaxed);
+  rt().pace.live.fetch_add(static_cast<std::size_t>(n), std::memory_order_relaxed);
+  collect_if_due(cycle_reason::heap);
+}
+
+// With the world stopped throughout a cycle nobody is there to see another phase.
+phase current_phase() { return phase::off; }
+
+bool verify() {
+  sched::self();
+  refuse_in_no_gc_scope("gc::verify");
+  bool good = true;
+  await_no_gc_scopes();
+  sched::safe_lock lock(rt().cycle_lock);
+  finish_sweep();
+  with_loaded_objects(
+      [](void* arg) {
+        sched::with_world_stopped("gc::verify", [arg](const sched::world_stopped& stopped) {
+          bool& result = *static_cast<bool*>(arg);
+          sched::for_each_m(stopped, [](sched::m& thread) { heap::sweep_cached(thread, heap::the_heap.sweepgen()); });
+          result = check_marks(stopped, false);
+          result &= check_heap(stopped);
+        });
+      },
+      &good);
+  return good;
+}
+
+no_gc_scope::no_gc_scope() {
+  sched::m& self = sched::self();
+  sched::safe_lock lock(rt().cycle_lock);  // a cycle that runs ends first
+  ++self.gc_words[0];
+  rt().no_gc_scopes.fetch_add(1, std::memory_order_relaxed);
+}
+
+no_gc_scope::~no_gc_scope() {
+  if (sched::m* self = sched::current(); self != nullptr && self->gc_words[0] != 0) --self->gc_words[0];
+  // Release: pairs with await_no_gc_scopes.
+  if (rt().no_gc_scopes.fetch_sub(1, std::memory_order_release) == 1) sched::futex_wake(rt().no_gc_scopes, INT32_MAX);
+}
+
+}  // namespace cairn::gc

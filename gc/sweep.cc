@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+//
+// Who sweeps besides the allocator: the background thread, allocation in proportion, and the start of a cycle. The same
+// thread gives idle memory back to the system and starts the periodic cycle.
+//
+// Each span is swept in a runtime section of its own, so a handshake waits for one span at most.
+#include <pthread.h>
+#include <signal.h>
+
+#include "cairn/gc.h"
+#include "cairn/go.h"
+#include "gc/cycle.h"
+#include "gc/runtime.h"
+#include "heap/mheap.h"
+#include "heap/private.h"
+#include "sched/futex.h"
+
+namespace cairn::gc {
+namespace {
+
+std::size_t sweep_one_span() noexcept {
+  sched::runtime_section section;
+  const std::size_t pages = heap::the_heap.sweep_one();
+  if (pages != 0) rt().pace.pages_swept.fetch_add(pages, std::memory_order_relaxed);
+  return pages;
+}
+
+}  // namespace
+
+void finish_sweep() noexcept {
+  while (sweep_one_span() != 0) {
+  }
+}
+
+void pay_sweep_debt(std::size_t bytes) noexcept {
+  if (!heap::the_heap.needs_sweep()) return;
+  const pacing& p = rt().pace;
+  while (sweep_debt_pages(p.sweep, p.live.load(std::memory_order_relaxed),
+                          p.pages_swept.load(std::memory_order_relaxed), bytes) > 0) {
+    if (sweep_one_span() == 0) return;
+  }
+}
+
+namespace background {
+namespace {
+
+struct state {
+  std::atomic<std::uint32_t> signal{0};  // Raised by wake; the thread sleeps on its value.
+  std::atomic<bool> started{false};
+  std::uint64_t scavenged_cycle = 0;  // Owner: the thread.
+};
+CAIRN_PRIVATE constinit state g_state;
+
+void sweep_all() noexcept {
+  const std::uint64_t began = now_ns();
+  // In batches: the CPU goes to whoever else wants it between them.
+  for (unsigned n = 0; sweep_one_span() != 0; ++n)
+    if (n % 64 == 63) sched_yield();
+  const std::uint64_t took = now_ns() - began;
+  rt().count.sweep_ns.fetch_add(took, std::memory_order_relaxed);
+  rt().count.gc_cpu_ns.fetch_add(took, std::memory_order_relaxed);
+}
+
+heap::scavenge_inputs scavenge_state() noexcept {
+  const pacing& p = rt().pace;
+  const heap::mheap::usage u = heap::the_heap.read_usage();
+  heap::scavenge_inputs in;
+  in.in_use_at_last_cycle_bytes = u.mapped - u.idle;
+  in.last_heap_goal_bytes = p.goal.load(std::memory_order_relaxed);
+  in.heap_goal_bytes = p.goal.load(std::memory_order_relaxed);
+  in.retained_bytes = u.mapped - u.released;
+  in.mapped_bytes = u.mapped - u.released + heap::metadata_bytes() + p.stack_bytes;
+  const std::size_t limit = p.memory_limit.load(std::memory_order_relaxed);
+  in.memory_limit_bytes = limit == k_no_goal ? heap::k_no_limit : limit;
+  return in;
+}
+
+// Steps until the goal is met, paying for each with sleep so that it stays at 1 % of the CPU; more when the limit
+// presses. Ends early when there is sweeping to do.
+void scavenge() noexcept {
+  heap::scavenge_pace pace;
+  std::uint64_t last = now_ns();
+  const std::uint32_t signal = g_state.signal.load(std::memory_order_relaxed);
+  for (;;) {
+    const heap::scavenge_goal goal = heap::compute_scavenge_goal(scavenge_state());
+    if (goal.release_bytes == 0) return;
+    const std::uint64_t began = now_ns();
+    if (heap::the_heap.scavenger.step(goal.force) == 0) return;
+    const std::uint64_t now = now_ns();
+    pace = heap::next_scavenge_pace(pace, std::chrono::nanoseconds(now - began), std::chrono::nanoseconds(now - last),
+                                    static_cast<unsigned>(max_procs()));
+    last = now;
+    if (g_state.signal.load(std::memory_order_relaxed) != signal) return;
+    if (!goal.force && pace.debt.count() > 0)
+      sched::futex_wait(g_state.signal, signal, sched::now_ns() + pace.debt.count());
+  }
+}
+
+void start_periodic_cycle() {
+  pacing& p = rt().pace;
+  const bool allocated = p.live.load(std::memory_order_relaxed) > p.marked;
+  if (cycles_allowed() && is_periodic_cycle_due(now_ns(), p.last_cycle_end_ns, allocated,
+                                                p.percent.load(std::memory_order_relaxed)))
+    run_cycle(cycle_reason::periodic);
+}
+
+void* body(void*) {
+  pthread_setname_np(pthread_self(), "cairn-sweep");
+  for (;;) {
+    const std::uint32_t signal = g_state.signal.load(std::memory_order_acquire);
+    sweep_all();
+    heap::the_heap.scavenger.next_cycle();
+    scavenge();
+    // Woken by the next cycle's end, else for the periodic one. An idle process wakes once in two minutes.
+    if (g_state.signal.load(std::memory_order_acquire) == signal)
+      sched::futex_wait(g_state.signal, signal, sched::now_ns() + static_cast<std::int64_t>(k_periodic_cycle_ns));
+    start_periodic_cycle();
+  }
+}
+
+}  // namespace
+
+void start() {
+  if (g_state.started.exchange(true, std::memory_order_relaxed)) return;
+  pthread_t thread;
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const int error = pthread_create(&thread, nullptr, body, nullptr);
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  // Without it allocation sweeps everything; a later start tries again.
+  if (error != 0) g_state.started.store(false, std::memory_order_relaxed);
+  else pthread_detach(thread);
+}
+
+void wake() noexcept {
+  g_state.signal.fetch_add(1, std::memory_order_release);
+  sched::futex_wake(g_state.signal, 1);
+}
+
+}  // namespace background
+}  // namespace cairn::gc

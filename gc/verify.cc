@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+//
+// Checks of the whole heap with the world stopped: a second mark with bits of its own, and walkers that compare page
+// bitmap, page table, spans, bits and counts with each other.
+//
+// The second mark is as plain as can be, and shares with the first only the roots and the lookup of an object: one
+// thread, a stack, one object at a time, every step checked.
+#include <bit>
+#include <cstring>
+
+#include "gc/cycle.h"
+#include "gc/roots.h"
+#include "gc/runtime.h"
+#include "heap/fatal.h"
+#include "heap/mheap.h"
+#include "heap/os.h"
+
+namespace cairn::gc {
+namespace {
+
+using heap::g_space;
+using heap::object_ref;
+
+// One bit for each 8 bytes of committed heap, mapped for the time of the check.
+class check_bits {
+ public:
+  check_bits() noexcept : bytes_(g_space.committed.load(std::memory_order_relaxed) / 64) {
+    if (bytes_ != 0) words_ = static_cast<std::uint64_t*>(heap::the_os().map(bytes_));
+  }
+  ~check_bits() {
+    if (words_ != nullptr) heap::the_os().release(words_, bytes_);
+  }
+  check_bits(const check_bits&) = delete;
+  check_bits& operator=(const check_bits&) = delete;
+  bool usable() const noexcept { return words_ != nullptr; }
+  // True if it was not set before.
+  bool set(std::uintptr_t a) noexcept {
+    const std::size_t i = (a - g_space.base) / 8;
+    const std::uint64_t bit = std::uint64_t{1} << i % 64;
+    const bool fresh = (words_[i / 64] & bit) == 0;
+    words_[i / 64] |= bit;
+    return fresh;
+  }
+
+ private:
+  std::size_t bytes_;
+  std::uint64_t* words_ = nullptr;
+};
+
+class checker {
+ public:
+  checker(check_bits& seen, bool compare_marks) noexcept : seen_(seen), compare_marks_(compare_marks) {}
+
+  // Everything reachable from the entries that `m` holds.
+  void run(marker& m) noexcept {
+    m.flush();
+    while (work_buf* b = rt().work.try_take_full()) {
+      for (std::size_t i = 0; i < b->n; ++i) visit(b->entries[i]);
+      rt().work.give_empty(b);
+    }
+  }
+  unsigned disagreements() const noexcept { return disagreements_; }
+
+ private:
+  void visit(std::uintptr_t entry) noexcept {
+    object_ref o;
+    if ((entry & k_oblet_tag) != 0 || !heap::find_object(entry, o)) return;  // oblets come from the object itself
+    // A word that only looks like a pointer may name a free slot; nothing tells it from one that must not.
+    if (!heap::test_bit(g_space.alloc_word(o.first, o.index), o.index)) return;
+    if (!seen_.set(o.base)) return;
+    if (compare_marks_ && !heap::test_bit(g_space.mark_word(o.first, o.index), o.index))
+      complain(o, "is reachable and was not marked");
+    if (detail::is_noscan_class(o.span_class)) return;
+    marker& m = the_marker();
+    m.scan_object(o);
+    m.flush();
+  }
+  void complain(const object_ref& o, const char* what) noexcept {
+    if (++disagreements_ > 10) return;
+    heap::report("verify: the object at {:#x} (slot {} of class {}{}) {}", o.base, o.index,
+                 detail::k_class_bytes[o.span_class / 2], detail::is_noscan_class(o.span_class) ? ", no pointers" : "", what);
+  }
+
+  check_bits& seen_;
+  bool compare_marks_;
+  unsigned disagreements_ = 0;
+};
+
+// ---- walkers -------------------------------------------------------------------------------------------------------
+
+struct walk {
+  unsigned disagreements = 0;
+  std::size_t pages = 0, spans = 0;
+
+  template <class... A> void expect(bool holds, fmt::format_string<A...> what, const A&... a) noexcept {
+    if (holds || ++disagreements > 10) return;
+    heap::report(what, a...);
+  }
+};
+
+void check_bits_of(walk& w, const heap::mspan& s) noexcept {
+  unsigned allocated = 0, marked_free = 0, beyond = 0;
+  for (unsigned i = 0; i < 64 * s.n_words(); ++i) {
+    const bool alloc = s.is_allocated(i), mark = s.is_marked(i);
+    allocated += alloc && i < s.n_slots;
+    marked_free += mark && !alloc;
+    beyond += (alloc || mark) && i >= s.n_slots;
+  }
+  w.expect(allocated == s.n_alloc, "check: the span at {:#x} counts {} objects and has {} allocation bits", s.base,
+           s.n_alloc, allocated);
+  w.expect(marked_free == 0, "check: the span at {:#x} has {} marked slots that are not allocated", s.base, marked_free);
+  w.expect(beyond == 0, "check: the span at {:#x} has bits beyond its {} slots", s.base, s.n_slots);
+  for (unsigned i = 0; i < s.free_index; ++i)
+    w.expect(s.is_allocated(i), "check: slot {} of the span at {:#x} is free, below the index {}", i, s.base, s.free_index);
+}
+
+void check_span(walk& w, const heap::mspan& s, const heap::page_alloc& pages) noexcept {
+  const unsigned size_class = s.span_class / 2;
+  w.expect(s.base == g_space.page_address(s.first), "check: the span of page {} says it starts at {:#x}", s.first, s.base);
+  w.expect(size_class == 0 || s.pages == detail::k_class_pages[size_class], "check: the span at {:#x} has {} pages", s.base,
+           s.pages);
+  w.expect(s.n_slots == (size_class == 0 ? 1 : detail::class_objects(size_class)), "check: the span at {:#x} has {} slots",
+           s.base, s.n_slots);
+  for (std::size_t i = 0; i < s.pages; ++i) {
+    const heap::page_info info = g_space.info_of(s.first + i);
+    w.expect(info.in_use() && info.span_class() == s.span_class && g_space.first_page(s.first + i, info) == s.first,
+             "check: page {} of the span at {:#x} is listed as another's", i, s.base);
+    w.expect(pages.is_in_use(s.first + i), "check: page {} of the span at {:#x} is free for the page allocator", i, s.base);
+  }
+  check_bits_of(w, s);
+  w.pages += s.pages;
+  ++w.spans;
+}
+
+}  // namespace
+
+bool check_marks(const sched::world_stopped& stopped, bool compare_marks) noexcept {
+  check_bits seen;
+  if (!seen.usable()) {
+    heap::report("verify: no memory for a second mark; nothing was checked");
+    return true;
+  }
+  checker c(seen, compare_marks);
+  marker& m = the_marker();
+  const std::size_t bytes = m.bytes_marked, objects = m.objects_marked, scanned = m.bytes_scanned;
+  mark_roots(m, stopped);
+  c.run(m);
+  m.bytes_marked = bytes;
+  m.objects_marked = objects;
+  m.bytes_scanned = scanned;
+  return c.disagreements() == 0;
+}
+
+bool check_heap(const sched::world_stopped& stopped) noexcept {
+  walk w;
+  heap::lock_guard guard(heap::the_heap.pages_lock);
+  const heap::page_alloc& pages = heap::the_heap.pages;
+  if (const char* broken = pages.broken_invariant()) w.expect(false, "check: the page allocator: {}", broken);
+  heap::for_each_span([&](heap::mspan* s) { check_span(w, *s, pages); });
+  std::size_t cached = 0;
+  sched::for_each_m(stopped, [&](const sched::m& thread) {
+    cached += static_cast<std::size_t>(std::popcount(thread.pages.free));
+  });
+  const std::size_t held = heap::the_heap.scavenger.pages_held();
+  w.expect(w.pages == heap::the_heap.pages_in_use(), "check: {} pages are in spans, {} are counted", w.pages,
+           heap::the_heap.pages_in_use());
+  w.expect(pages.pages_in_use() == w.pages + cached + held,
+           "check: the page allocator has {} pages in use; spans have {}, caches {}, the scavenger {}", pages.pages_in_use(),
+           w.pages, cached, held);
+  return w.disagreements == 0;
+}
+
+}  // namespace cairn::gc
