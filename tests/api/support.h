@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+//
+// What tests of the public interface share: objects that know what they must contain, and ways to let go of objects
+// for good. The collector looks at stacks conservatively, so a stale word may keep an object for another cycle: tests
+// make what has to die on a thread of its own (`apart`), and wait for its death with a bound (`collect_until`).
+#pragma once
+#include <cairn/cairn.h>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <thread>
+#include <utility>
+
+namespace cairn_test {
+
+// How long a test waits for what the interface promises "some time" after. Only a failing test waits that long.
+inline constexpr std::chrono::seconds k_patience(20);
+
+constexpr std::uint64_t mix(std::uint64_t x) {
+  x += 0x9e3779b97f4a7c15;
+  x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9;
+  x = (x ^ x >> 27) * 0x94d049bb133111eb;
+  return x ^ x >> 31;
+}
+
+// An object whose contents follow from its number, so that a freed and reused slot is noticed.
+struct cell {
+  cairn::gc_ptr<cell> next;
+  std::uint64_t id = 0;
+  std::uint64_t seal[4] = {};
+
+  void stamp(std::uint64_t number) {
+    id = number;
+    for (std::uint64_t& s : seal) s = mix(number + static_cast<std::uint64_t>(&s - seal));
+  }
+  bool is(std::uint64_t number) const {
+    if (id != number) return false;
+    for (const std::uint64_t& s : seal)
+      if (s != mix(number + static_cast<std::uint64_t>(&s - seal))) return false;
+    return true;
+  }
+};
+
+[[gnu::noinline]] inline cell* make_cell(std::uint64_t number, cell* next = nullptr) {
+  cell* c = cairn::make_gc<cell>();
+  c->stamp(number);
+  c->next = next;
+  return c;
+}
+
+// A list of cells numbered first, first + 1, ... in this order.
+[[gnu::noinline]] inline cell* make_list(std::uint64_t first, std::size_t length) {
+  cell* head = nullptr;
+  for (std::size_t i = length; i-- > 0;) head = make_cell(first + i, head);
+  return head;
+}
+[[gnu::noinline]] inline bool is_list(const cell* head, std::uint64_t first, std::size_t length) {
+  for (std::size_t i = 0; i < length; ++i, head = head->next)
+    if (head == nullptr || !head->is(first + i)) return false;
+  return head == nullptr;
+}
+
+// Overwrites what calls that have returned left below the caller's frame.
+[[gnu::noinline]] inline void clear_stack() {
+  volatile std::uintptr_t words[4096];
+  for (volatile std::uintptr_t& w : words) w = 0;
+}
+
+// Runs f on a thread of its own and waits: nothing of what it held stays on a stack.
+template <class F>
+void apart(F&& f) {
+  std::thread([&] { f(); }).join();
+}
+
+// Allocates into the slots that a collection has freed.
+[[gnu::noinline]] inline void churn(std::size_t cells = 4000) {
+  for (std::size_t i = 0; i < cells; ++i) make_cell(0xbad0bad0bad00000 + i);
+}
+
+// A collection after which dead cells do not look alive any more.
+[[gnu::noinline]] inline void collect_and_reuse() {
+  clear_stack();
+  cairn::gc::collect();
+  churn();
+}
+
+// Collects until `done` holds. False when it does not within k_patience.
+template <class P>
+[[gnu::noinline]] bool collect_until(P done) {
+  const auto deadline = std::chrono::steady_clock::now() + k_patience;
+  while (true) {
+    clear_stack();
+    cairn::gc::collect();
+    for (int i = 0; i < 20; ++i) {
+      if (done()) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    if (std::chrono::steady_clock::now() > deadline) return done();
+  }
+}
+
+// Waits without collecting.
+template <class P>
+bool wait_until(P done) {
+  const auto deadline = std::chrono::steady_clock::now() + k_patience;
+  while (!done()) {
+    if (std::chrono::steady_clock::now() > deadline) return done();
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return true;
+}
+
+// Of its own frame, so that the pointer which lock() gives is not left in the caller's.
+template <class T>
+[[gnu::noinline]] bool is_gone(const cairn::gc_weak<T>& w) {
+  return w.lock().get() == nullptr;
+}
+template <class T>
+[[gnu::noinline]] bool dies(const cairn::gc_weak<T>& w) {
+  return collect_until([&] { return is_gone(w); });
+}
+
+}  // namespace cairn_test

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+#include "heap/os.h"
+
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "cairn/detail/annotate.h"
+#include "tests/heap/fake_os.h"
+
+namespace cairn::heap {
+namespace {
+
+constexpr std::size_t k_mib = std::size_t{1} << 20;
+
+bool is_zero(const char* p, std::size_t bytes) {
+  for (std::size_t i = 0; i < bytes; ++i) {
+    if (p[i] != 0) return false;
+  }
+  return true;
+}
+
+// Pages of the range that have memory behind them.
+std::size_t resident_kib() {
+  std::FILE* f = std::fopen("/proc/self/statm", "r");
+  long size = 0, resident = 0;
+  EXPECT_EQ(std::fscanf(f, "%ld %ld", &size, &resident), 2);
+  std::fclose(f);
+  return static_cast<std::size_t>(resident) * the_os().physical_page_bytes() / 1024;
+}
+
+TEST(Os, PhysicalPageIsAPowerOfTwo) {
+  const std::size_t page = the_os().physical_page_bytes();
+  EXPECT_GE(page, 4096u);
+  EXPECT_EQ(page & (page - 1), 0u);
+}
+
+TEST(Os, ReservationsAreAligned) {
+  for (std::size_t align = the_os().physical_page_bytes(); align <= 256 * k_mib; align *= 4) {
+    void* p = the_os().reserve(3 * k_mib, align, nullptr);
+    ASSERT_NE(p, nullptr);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(p) % align, 0u);
+    the_os().release(p, 3 * k_mib);
+  }
+}
+
+TEST(Os, HintIsTakenWhenFreeAndElsewhereWhenNot) {
+  void* first = the_os().reserve(4 * k_mib, k_mib, nullptr);
+  ASSERT_NE(first, nullptr);
+  void* second = the_os().reserve(4 * k_mib, k_mib, first);
+  ASSERT_NE(second, nullptr);
+  EXPECT_NE(second, first);
+  the_os().release(second, 4 * k_mib);
+  the_os().release(first, 4 * k_mib);
+#if !CAIRN_ASAN
+  void* again = the_os().reserve(4 * k_mib, k_mib, first);
+  EXPECT_EQ(again, first);
+  the_os().release(again, 4 * k_mib);
+#endif
+}
+
+TEST(Os, ImpossibleReservationIsRefused) {
+  EXPECT_EQ(the_os().reserve(std::size_t{1} << 62, k_arena_bytes, nullptr), nullptr);
+  EXPECT_EQ(the_os().reserve(SIZE_MAX - 4095, k_arena_bytes, nullptr), nullptr);
+}
+
+TEST(Os, CommittedMemoryIsZeroAndKeepsItsContents) {
+  char* p = static_cast<char*>(the_os().reserve(4 * k_mib, k_mib, nullptr));
+  ASSERT_NE(p, nullptr);
+  ASSERT_TRUE(the_os().commit(p, k_mib));
+  EXPECT_TRUE(is_zero(p, k_mib));
+  std::memset(p, 7, k_mib);
+  ASSERT_TRUE(the_os().commit(p, 2 * k_mib));
+  EXPECT_EQ(p[0], 7);
+  EXPECT_EQ(p[k_mib - 1], 7);
+  EXPECT_TRUE(is_zero(p + k_mib, k_mib));
+  the_os().release(p, 4 * k_mib);
+}
+
+TEST(Os, MemoryGivenBackReadsAsZeroAndCanBeWritten) {
+  char* p = static_cast<char*>(the_os().reserve(32 * k_mib, k_huge_page_bytes, nullptr));
+  ASSERT_NE(p, nullptr);
+  ASSERT_TRUE(the_os().commit(p, 32 * k_mib));
+  the_os().advise(p, 32 * k_mib, huge_pages::no);
+  std::memset(p, 1, 32 * k_mib);
+  const std::size_t before = resident_kib();
+  ASSERT_TRUE(the_os().give_back(p, 31 * k_mib));
+  if (!CAIRN_TSAN && !CAIRN_ASAN) {
+    EXPECT_LE(resident_kib() + 25 * 1024, before);
+  }
+  EXPECT_TRUE(is_zero(p, 31 * k_mib));
+  EXPECT_EQ(p[31 * k_mib], 1);
+  p[0] = 2;
+  EXPECT_EQ(p[0], 2);
+  the_os().advise(p, 32 * k_mib, huge_pages::yes);
+  EXPECT_EQ(p[0], 2);
+  the_os().release(p, 32 * k_mib);
+}
+
+TEST(Os, FailedCallsKeepErrno) {
+  errno = 4711;
+  EXPECT_EQ(the_os().reserve(std::size_t{1} << 62, k_arena_bytes, nullptr), nullptr);
+  EXPECT_EQ(the_os().map(std::size_t{1} << 62), nullptr);
+  EXPECT_FALSE(the_os().commit(reinterpret_cast<void*>(1), 4096));
+  EXPECT_FALSE(the_os().give_back(reinterpret_cast<void*>(1), 4096));
+  the_os().advise(reinterpret_cast<void*>(1), 4096, huge_pages::yes);
+  the_os().release(reinterpret_cast<void*>(1), 4096);
+  (void)the_os().address_space_left();
+  EXPECT_EQ(errno, 4711);
+}
+
+TEST(Os, MapIsZero) {
+  char* p = static_cast<char*>(the_os().map(k_mib));
+  ASSERT_NE(p, nullptr);
+  EXPECT_TRUE(is_zero(p, k_mib));
+  the_os().release(p, k_mib);
+}
+
+TEST(ReserveHeap, TakesWhatIsWantedAlignedToAnArena) {
+  const reservation r = reserve_heap();
+  ASSERT_NE(r.base, nullptr);
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(r.base) % k_arena_bytes, 0u);
+  if (CAIRN_TSAN) {
+    EXPECT_LE(r.bytes, std::size_t{64} << 30);
+  } else if (CAIRN_ASAN) {
+    EXPECT_LE(r.bytes, std::size_t{256} << 30);
+  } else if (the_os().address_space_left() == SIZE_MAX) {
+    EXPECT_EQ(r.bytes, k_largest_heap_bytes);
+  }
+  // Both ends are ours.
+  char* base = static_cast<char*>(r.base);
+  EXPECT_TRUE(the_os().commit(base, k_mib));
+  EXPECT_TRUE(the_os().commit(base + r.bytes - k_mib, k_mib));
+  base[0] = base[r.bytes - 1] = 1;
+  the_os().release(r.base, r.bytes);
+}
+
+TEST(ReserveHeap, TwoHeapsDoNotMeet) {
+  const reservation a = reserve_heap(k_arena_bytes), b = reserve_heap(k_arena_bytes),
+                    c = reserve_heap(k_arena_bytes), d = reserve_heap(k_arena_bytes);
+  for (const reservation& r : {a, b, c, d}) ASSERT_NE(r.base, nullptr);
+  EXPECT_NE(a.base, b.base);
+  for (const reservation& r : {a, b, c, d}) the_os().release(r.base, r.bytes);
+}
+
+TEST(ReserveHeap, HalvesUntilGranted) {
+  for (std::size_t limit = k_arena_bytes; limit <= (std::size_t{8} << 30); limit *= 2) {
+    fake_os fake;
+    fake.limit_reservation(limit + limit / 2);
+    const reservation r = reserve_heap();
+    ASSERT_NE(r.base, nullptr);
+    EXPECT_EQ(r.bytes, limit);
+    EXPECT_EQ(fake.reserved_bytes(), limit);
+    the_os().release(r.base, r.bytes);
+  }
+}
+
+TEST(ReserveHeap, GivesUpBelowOneArena) {
+  fake_os fake;
+  fake.limit_reservation(k_arena_bytes - 1);
+  EXPECT_EQ(reserve_heap().base, nullptr);
+  EXPECT_EQ(fake.reserved_bytes(), 0u);
+}
+
+TEST(ReserveHeap, LeavesHalfOfTheAddressSpace) {
+  fake_os fake;
+  fake.set_address_space_left(std::size_t{3} << 30);
+  const reservation r = reserve_heap();
+  EXPECT_EQ(r.bytes, std::size_t{1} << 30);
+  the_os().release(r.base, r.bytes);
+  // Too little for a fair share: one arena all the same.
+  fake.set_address_space_left(100 * k_mib);
+  const reservation least = reserve_heap();
+  EXPECT_EQ(least.bytes, k_arena_bytes);
+  the_os().release(least.base, least.bytes);
+}
+
+TEST(ReserveHeap, EveryFailingCallLeavesNothingBehind) {
+  for (std::size_t n = 0;; ++n) {
+    fake_os fake;
+    fake.fail_call(n);
+    const reservation r = reserve_heap(4 * k_arena_bytes);
+    ASSERT_NE(r.base, nullptr);
+    EXPECT_EQ(fake.reserved_bytes(), r.bytes);
+    the_os().release(r.base, r.bytes);
+    if (fake.failures() == 0) break;
+  }
+}
+
+#if !CAIRN_TSAN && !CAIRN_ASAN
+// Sanitizers map more than any limit that would tell something.
+int heap_under_limit(std::size_t limit_bytes) {
+  const rlimit limit{limit_bytes, limit_bytes};
+  if (::setrlimit(RLIMIT_AS, &limit) != 0) return 1;
+  const std::size_t left = the_os().address_space_left();
+  if (left == SIZE_MAX || left > limit_bytes) return 2;
+  const reservation r = reserve_heap();
+  if (r.base == nullptr || r.bytes < k_arena_bytes) return 3;
+  if (r.bytes > left / 2 || r.bytes * 4 <= left) return 4;
+  if (!the_os().commit(r.base, k_mib)) return 5;
+  static_cast<char*>(r.base)[5] = 1;
+  if (the_os().address_space_left() + r.bytes > left) return 6;
+  return 0;
+}
+
+TEST(ReserveHeap, FitsUnderALimitOfTheProcess) {
+  for (const std::size_t limit : {std::size_t{512} << 20, std::size_t{4} << 30, std::size_t{100} << 30}) {
+    const pid_t child = ::fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) ::_exit(heap_under_limit(limit));
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    ASSERT_TRUE(WIFEXITED(status));
+    EXPECT_EQ(WEXITSTATUS(status), 0) << limit;
+  }
+}
+#endif
+
+TEST(FakeOs, SeesBrokenContracts) {
+  fake_os fake;
+  char* p = static_cast<char*>(the_os().reserve(k_mib, 65536, nullptr));
+  ASSERT_NE(p, nullptr);
+  EXPECT_FALSE(the_os().give_back(p + 1, 4096));
+  EXPECT_EQ(fake.violations().size(), 2u);  // unaligned and not committed
+  fake.forget_violations();
+  fake.fail_kind(fake_os::k_commit);
+  EXPECT_FALSE(the_os().commit(p + k_mib - 4096, 8192));
+  EXPECT_EQ(fake.violations().size(), 1u);
+  fake.forget_violations();
+  the_os().release(p, k_mib);
+  EXPECT_TRUE(fake.violations().empty());
+  EXPECT_EQ(fake.reserved_bytes(), 0u);
+}
+
+}  // namespace
+}  // namespace cairn::heap

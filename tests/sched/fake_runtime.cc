@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+//
+// A test double of the gc layer, so that the tests of sched can run without a heap: what include/cairn/detail/entry.h
+// and sched/hooks.h ask for, by malloc, never collected. Left out where the tests link the library.
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+#include <new>
+#include <set>
+#include <stdexcept>
+#include <thread>
+
+#include "cairn/detail/assert.h"
+#include "cairn/detail/entry.h"
+#include "sched/hooks.h"
+
+unsigned char cairn_barrier_flags = 0;
+
+namespace cairn::detail {
+
+int check_level = 1;
+
+void assertion_failed(const char* condition, const char* message, const char* file, int line) noexcept {
+  std::fprintf(stderr, "%s:%d: %s (%s)\n", file, line, message, condition);
+  std::abort();
+}
+
+namespace {
+std::mutex kept_mutex;  // never held where the thread could be stopped: see the sections below
+std::set<void*>& kept() {  // keeps leak checkers quiet
+  static auto* all = new std::set<void*>;
+  return *all;
+}
+}  // namespace
+
+void* allocate_closure(std::size_t bytes, std::size_t align) {
+  sched::self();
+  void* p = std::aligned_alloc(align < 16 ? 16 : align, (bytes + 4095) / 4096 * 4096);
+  if (p == nullptr) throw std::bad_alloc();
+  std::memset(p, 0, bytes);
+  sched::runtime_section section;
+  std::lock_guard held(kept_mutex);
+  kept().insert(p);
+  return p;
+}
+
+void** root_acquire(void* value) {
+  sched::self();
+  return new void*(value);
+}
+void root_release(void** slot) noexcept { delete slot; }
+
+void barrier_slow(const void*, const void*, const void*, const char*) noexcept {}
+void bulk_barrier_slow(const void*, std::size_t) noexcept {}
+
+}  // namespace cairn::detail
+
+namespace cairn::sched {
+
+const hook_table hooks = {
+    .start =
+        [](const options& chosen, bool) {
+          if (chosen.max_procs && *chosen.max_procs < 1) throw std::invalid_argument("max_procs");
+          const char* number = std::getenv("CAIRNSIGNAL");
+          initialise(number != nullptr ? std::atoi(number) : SIGURG);
+          set_max_procs(chosen.max_procs.value_or(static_cast<int>(std::thread::hardware_concurrency())));
+        },
+    .on_attach = [](m&) noexcept {},
+    .on_detach = [](m&) noexcept {},
+    .on_pause = [](m&, std::uint64_t) noexcept {},
+};
+
+}  // namespace cairn::sched

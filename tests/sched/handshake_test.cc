@@ -1,0 +1,510 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+#include "sched/handshake.h"
+
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <mutex>
+
+#include "cairn/run.h"
+#include "heap/lock.h"
+#include "tests/sched/support.h"
+#include "tests/scale.h"
+
+namespace cairn::sched {
+namespace {
+
+using namespace std::chrono_literals;
+
+// The ways in which a thread can be busy when it is asked. Each counts its steps, so that a test sees it stand still.
+struct alignas(64) counter {
+  std::atomic<std::uint64_t> steps{0};
+};
+
+void spin(counter& c, const std::atomic<bool>& stop) {
+  self();
+  while (!stop.load(std::memory_order_relaxed)) c.steps.fetch_add(1, std::memory_order_relaxed);
+}
+void sleep_often(counter& c, const std::atomic<bool>& stop) {
+  self();
+  while (!stop.load()) {
+    std::this_thread::sleep_for(50us);
+    c.steps.fetch_add(1, std::memory_order_relaxed);
+  }
+}
+void park_often(counter& c, const std::atomic<bool>& stop) {
+  m& me = self();
+  while (!stop.load()) {
+    in_safe_state(me, [] { std::this_thread::sleep_for(50us); });
+    c.steps.fetch_add(1, std::memory_order_relaxed);
+  }
+}
+void nest_sections(counter& c, const std::atomic<bool>& stop) {
+  m& me = self();
+  while (!stop.load()) {
+    runtime_section outer(me);
+    c.steps.fetch_add(1, std::memory_order_relaxed);
+    for (int i = 0; i < 20; ++i) {
+      runtime_section inner(me);
+      asm volatile("");
+    }
+    c.steps.fetch_add(1, std::memory_order_relaxed);
+  }
+}
+void attach_often(counter& c, const std::atomic<bool>& stop) {
+  while (!stop.load()) {
+    attach_thread here;
+    c.steps.fetch_add(1, std::memory_order_relaxed);
+  }
+}
+// Takes a lock of the runtime's kind that the stopper takes too.
+heap::mutex shared_lock;
+void lock_often(counter& c, const std::atomic<bool>& stop) {
+  m& me = self();
+  while (!stop.load()) {
+    runtime_section section(me);
+    heap::lock_guard held(shared_lock);
+    c.steps.fetch_add(1, std::memory_order_relaxed);
+  }
+}
+
+using busy = void (*)(counter&, const std::atomic<bool>&);
+constexpr busy k_ways[] = {spin, sleep_often, park_often, nest_sections, attach_often, lock_often};
+constexpr int k_threads_per_way = 2;
+
+struct busy_crowd {
+  busy_crowd() {
+    self();
+    int i = 0;
+    for (busy way : k_ways) {
+      for (int n = 0; n < k_threads_per_way; ++n, ++i)
+        threads.add([this, way, i](const std::atomic<bool>& stop) { way(counters[i], stop); });
+    }
+  }
+  ~busy_crowd() { threads.end(); }
+  std::uint64_t sum() const {
+    std::uint64_t n = 0;
+    for (const counter& c : counters) n += c.steps.load(std::memory_order_relaxed);
+    return n;
+  }
+  bool all_moved() {
+    std::uint64_t before[std::size(k_ways) * k_threads_per_way];
+    for (std::size_t i = 0; i < std::size(before); ++i) before[i] = counters[i].steps.load();
+    return eventually([&] {
+      for (std::size_t i = 0; i < std::size(before); ++i)
+        if (counters[i].steps.load() == before[i]) return false;
+      return true;
+    });
+  }
+  counter counters[std::size(k_ways) * k_threads_per_way];
+  crowd threads;
+};
+
+void stop_many_times(int times) {
+  busy_crowd busy_threads;
+  ASSERT_TRUE(busy_threads.all_moved());
+  for (int i = 0; i < times; ++i) {
+    world_stopped stopped = stop_the_world("test");
+    {
+      runtime_section section;
+      heap::lock_guard held(shared_lock);  // nobody who is stopped holds it
+    }
+    std::uint64_t before = busy_threads.sum();
+    for (int n = 0; n < 200; ++n) asm volatile("");
+    if (i % 16 == 0) syscall(SYS_sched_yield);
+    EXPECT_EQ(busy_threads.sum(), before);
+    for_each_m(stopped, [](m& p) {
+      if (&p == current()) return;
+      std::uint32_t state = p.state.load();
+      EXPECT_TRUE(state == k_stopped || state == k_held || state == k_held_waited) << state;
+      EXPECT_EQ(p.depth.load(), state == k_stopped ? 1 : 0);  // answering is a section of its own
+      EXPECT_TRUE(p.saved_sp >= p.stack_low && p.saved_sp < p.stack_high);
+    });
+  }
+  EXPECT_TRUE(busy_threads.all_moved());
+}
+
+TEST(Handshake, StopsThreadsWhateverTheyDo) { stop_many_times(static_cast<int>(test_count(500))); }
+
+TEST(Handshake, StopsThemWithRandomDelaysInTheProtocol) {
+  delays many(100);
+  stop_many_times(static_cast<int>(test_count(100)));
+}
+
+void handshake_many_times(int times) {
+  busy_crowd busy_threads;
+  ASSERT_TRUE(busy_threads.all_moved());
+  for (int i = 0; i < times; ++i) {
+    std::atomic<int> calls{0};
+    handshake(
+        [](m& p, void* arg) {
+          static_cast<std::atomic<int>*>(arg)->fetch_add(1);
+          p.gc_words[15] += 1;
+          EXPECT_GT(current()->depth.load(), 0);
+        },
+        &calls);
+    // All but those that attach and detach all the time are here for certain; idle threads of other tests may be.
+    EXPECT_GE(calls.load(), 1 + static_cast<int>(std::size(k_ways) - 1) * k_threads_per_way);
+  }
+  EXPECT_TRUE(busy_threads.all_moved());
+}
+
+TEST(Handshake, RaggedCallsTheFunctionOnceForEveryThread) { handshake_many_times(static_cast<int>(test_count(500))); }
+
+TEST(Handshake, RaggedWithRandomDelays) {
+  delays many(100);
+  handshake_many_times(static_cast<int>(test_count(100)));
+}
+
+TEST(Handshake, EveryThreadRunsTheFunctionOncePerHandshake) {
+  self();
+  crowd threads;
+  std::atomic<int> ready{0};
+  for (int i = 0; i < 8; ++i) {
+    threads.add([&](const std::atomic<bool>& stop) {
+      self();
+      ready.fetch_add(1);
+      while (!stop.load(std::memory_order_relaxed)) {
+      }
+    });
+  }
+  ASSERT_TRUE(eventually([&] { return ready.load() == 8; }));
+  handshake([](m& p, void*) { p.gc_words[14] = 0; }, nullptr);
+  for (int i = 1, n = static_cast<int>(test_count(40)); i <= n; ++i) {
+    handshake([](m& p, void*) { ++p.gc_words[14]; }, nullptr);
+    world_stopped stopped = stop_the_world("test");
+    for_each_m(stopped, [&](m& p) { EXPECT_EQ(p.gc_words[14], static_cast<std::uint64_t>(i)); });
+  }
+}
+
+TEST(Handshake, SeveralThreadsStopTheWorldAtOnce) {
+  delays some(20);
+  std::atomic<int> inside{0};
+  std::atomic<int> stops{0};
+  {
+    crowd threads;
+    for (int i = 0; i < 5; ++i) {
+      threads.add([&, i](const std::atomic<bool>& stop) {
+        if (i != 0) self();  // one of them is not attached
+        while (!stop.load()) {
+          if (i == 1) {
+            handshake([](m&, void*) {}, nullptr);
+            continue;
+          }
+          world_stopped stopped = stop_the_world("test");
+          EXPECT_EQ(inside.fetch_add(1), 0);
+          stops.fetch_add(1);
+          EXPECT_EQ(inside.fetch_sub(1), 1);
+        }
+      });
+    }
+    EXPECT_TRUE(eventually([&] { return stops.load() >= static_cast<int>(test_count(500)); }));
+  }
+}
+
+TEST(Handshake, AThreadHeldInTheSafeStateCannotLeaveIt) {
+  self();
+  std::atomic<int> phase{0};
+  m* parked = nullptr;
+  std::thread thread([&] {
+    m& me = self();
+    parked = &me;
+    in_safe_state(me, [&] {
+      phase.store(1);
+      while (phase.load() != 2) std::this_thread::sleep_for(100us);
+    });
+    phase.store(3);
+  });
+  ASSERT_TRUE(eventually([&] { return phase.load() == 1; }));
+  {
+    world_stopped stopped = stop_the_world("test");
+    phase.store(2);
+    ASSERT_TRUE(eventually([&] { return parked->state.load() == k_held_waited; }));
+    EXPECT_EQ(phase.load(), 2);
+  }
+  thread.join();
+  EXPECT_EQ(phase.load(), 3);
+}
+
+TEST(Handshake, AnExceptionLeavesTheSafeState) {
+  m& me = self();
+  EXPECT_THROW(in_safe_state(me, [] { throw std::runtime_error("out"); }), std::runtime_error);
+  EXPECT_EQ(me.state.load(), k_running);
+}
+
+// ---- what the stopper sees ----------------------------------------------------------------------------------------
+
+bool stack_shows(const m& p, std::uintptr_t wanted) {
+  auto* word = reinterpret_cast<const std::uintptr_t*>(reinterpret_cast<std::uintptr_t>(p.saved_sp) & ~std::uintptr_t{7});
+  for (; word < p.stack_high; ++word)
+    if (*word == wanted) return true;
+  return false;
+}
+
+// Not the number itself anywhere but where the thread puts it.
+std::uintptr_t secret(std::uintptr_t i) { return (i * 0x9e3779b97f4a7c15u) | 1; }
+
+bool stopped_stack_shows(m* p, std::uintptr_t i) {
+  bool seen = false;
+  world_stopped stopped = stop_the_world("test");
+  for_each_m(stopped, [&](m& q) {
+    if (&q == p) seen = stack_shows(q, secret(i));
+  });
+  return seen;
+}
+
+template <class Hold>
+void expect_visible(std::uintptr_t i, Hold hold) {
+  self();
+  std::atomic<m*> where{nullptr};
+  std::atomic<bool> stop{false};
+  std::thread thread([&] {
+    m& me = self();
+    hold(me, where, stop);
+  });
+  ASSERT_TRUE(eventually([&] { return where.load() != nullptr; }));
+  std::this_thread::sleep_for(1ms);
+  for (int n = 0; n < 20; ++n) EXPECT_TRUE(stopped_stack_shows(where.load(), i));
+  stop.store(true);
+  thread.join();
+}
+
+#if defined(__x86_64__)
+// Under ThreadSanitizer the handler runs when the thread comes into the sanitizer, which has saved what it wants to.
+TEST(Handshake, AValueInAGeneralRegisterIsSeen) {
+  if (k_signals_deferred) GTEST_SKIP() << "the thread is not interrupted in its loop";
+  expect_visible(1, [](m& me, std::atomic<m*>& where, std::atomic<bool>& stop) {
+    std::uintptr_t value = secret(1);
+    where.store(&me);
+    asm volatile(
+        "movq %[value], %%r9\n\t"
+        "xorl %k[value], %k[value]\n"
+        "1:\tcmpb $0, %[stop]\n\t"
+        "je 1b\n\t"
+        "xorl %%r9d, %%r9d\n"
+        : [value] "+r"(value)
+        : [stop] "m"(stop)
+        : "r9", "cc", "memory");
+  });
+}
+
+TEST(Handshake, AValueInAVectorRegisterIsSeen) {
+  if (k_signals_deferred) GTEST_SKIP() << "the thread is not interrupted in its loop";
+  expect_visible(2, [](m& me, std::atomic<m*>& where, std::atomic<bool>& stop) {
+    std::uintptr_t value = secret(2);
+    where.store(&me);
+    asm volatile(
+        "movq %[value], %%xmm11\n\t"
+        "xorl %k[value], %k[value]\n"
+        "1:\tcmpb $0, %[stop]\n\t"
+        "je 1b\n\t"
+        "pxor %%xmm11, %%xmm11\n"
+        : [value] "+r"(value)
+        : [stop] "m"(stop)
+        : "xmm11", "cc", "memory");
+  });
+}
+
+TEST(Handshake, AValueInTheRedZoneIsSeen) {
+  if (k_signals_deferred) GTEST_SKIP() << "the thread is not interrupted in its loop";
+  expect_visible(3, [](m& me, std::atomic<m*>& where, std::atomic<bool>& stop) {
+    std::uintptr_t value = secret(3);
+    where.store(&me);
+    asm volatile(
+        "subq $128, %%rsp\n\t"
+        "movq %[value], -128(%%rsp)\n\t"
+        "xorl %k[value], %k[value]\n"
+        "1:\tcmpb $0, (%[stop])\n\t"
+        "je 1b\n\t"
+        "movq $0, -128(%%rsp)\n\t"
+        "addq $128, %%rsp\n"
+        : [value] "+r"(value)
+        : [stop] "r"(&stop)
+        : "cc", "memory");
+  });
+}
+
+// Callee-saved registers at a parking call, and at a section's end.
+TEST(Handshake, ACalleeSavedRegisterIsSeenInTheSafeState) {
+  expect_visible(4, [](m& me, std::atomic<m*>& where, std::atomic<bool>& stop) {
+    register std::uintptr_t value asm("r14") = secret(4);
+    asm volatile("" : "+r"(value));
+    in_safe_state(me, [&] {
+      where.store(&me);
+      while (!stop.load()) std::this_thread::sleep_for(100us);
+    });
+    asm volatile("" : "+r"(value));
+  });
+}
+#endif
+
+TEST(Handshake, AValueOnTheStackIsSeenAtASectionsEnd) {
+  expect_visible(5, [](m& me, std::atomic<m*>& where, std::atomic<bool>& stop) {
+    volatile std::uintptr_t value = secret(5);
+    EXPECT_EQ(value, secret(5));
+    while (!stop.load()) {
+      runtime_section section(me);
+      where.store(&me);
+      for (int i = 0; i < 100; ++i) asm volatile("");
+    }
+    value = 0;
+  });
+}
+
+TEST(Handshake, TheStoppersOwnRegistersAreSeenWithWithWorldStopped) {
+  volatile std::uintptr_t value = secret(6);
+  EXPECT_EQ(value, secret(6));
+  bool seen = false;
+  with_world_stopped("test", [&](const world_stopped& stopped) {
+    for_each_m(stopped, [&](m& p) {
+      if (&p == current()) seen = stack_shows(p, secret(6));
+    });
+  });
+  EXPECT_TRUE(seen);
+  value = 0;
+}
+
+// ---- signals ------------------------------------------------------------------------------------------------------
+
+TEST(Handshake, KeepsErrno) {
+  self();
+  crowd threads;
+  std::atomic<std::uint64_t> rounds{0};
+  for (int i = 0; i < 3; ++i) {
+    threads.add([&](const std::atomic<bool>& stop) {
+      m& me = self();
+      while (!stop.load(std::memory_order_relaxed)) {
+        errno = 4711;
+        for (int n = 0; n < 1000; ++n) {
+          runtime_section section(me);
+          asm volatile("");
+        }
+        ASSERT_EQ(errno, 4711);
+        rounds.fetch_add(1, std::memory_order_relaxed);
+      }
+    });
+  }
+  for (int i = 0, n = static_cast<int>(test_count(200)); i < n; ++i) {
+    errno = 1234;
+    { world_stopped stopped = stop_the_world("test"); }
+    handshake([](m&, void*) { errno = 99; }, nullptr);
+    errno = 0;
+  }
+  EXPECT_TRUE(eventually([&] { return rounds.load() > 10; }));
+}
+
+TEST(Handshake, ASleepingThreadIsStoppedInItsSystemCall) {
+  self();
+  std::atomic<bool> ready{false};
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  std::thread thread([&] {
+    self();
+    ready.store(true);
+    char byte;
+    EXPECT_EQ(read(ends[0], &byte, 1), 1);  // restarted by the kernel, not by us
+  });
+  ASSERT_TRUE(eventually([&] { return ready.load(); }));
+  std::this_thread::sleep_for(5ms);
+  for (int i = 0; i < 100; ++i) {
+    world_stopped stopped = stop_the_world("test");
+  }
+  EXPECT_EQ(write(ends[1], "x", 1), 1);
+  thread.join();
+  close(ends[0]);
+  close(ends[1]);
+}
+
+TEST(Handshake, ABlockedSignalIsNamedAndWaitedFor) {
+  self();
+  std::atomic<int> phase{0};
+  pid_t tid = 0;
+  std::thread thread([&] {
+    self();
+    pthread_setname_np(pthread_self(), "deaf-one");
+    tid = gettid();
+    sigset_t urgent;
+    sigemptyset(&urgent);
+    sigaddset(&urgent, SIGURG);
+    pthread_sigmask(SIG_BLOCK, &urgent, nullptr);
+    phase.store(1);
+    auto until = std::chrono::steady_clock::now() + 1300ms;
+    while (std::chrono::steady_clock::now() < until) {
+    }
+    phase.store(2);
+    pthread_sigmask(SIG_UNBLOCK, &urgent, nullptr);
+    while (phase.load() != 3) {
+    }
+  });
+  ASSERT_TRUE(eventually([&] { return phase.load() == 1; }));
+  testing::internal::CaptureStderr();
+  {
+    world_stopped stopped = stop_the_world("a test of patience");
+    EXPECT_EQ(phase.load(), 2);
+  }
+  std::string text = testing::internal::GetCapturedStderr();
+  EXPECT_NE(text.find("thread " + std::to_string(tid) + " (deaf-one) has not answered"), std::string::npos) << text;
+  EXPECT_NE(text.find("a test of patience"), std::string::npos) << text;
+  EXPECT_EQ(text.find('\n'), text.size() - 1) << "named once: " << text;
+  phase.store(3);
+  thread.join();
+}
+
+TEST(Handshake, AThreadOnAnAlternateStackAnswersAfterIt) {
+  self();
+  static std::atomic<int> phase;
+  phase = 0;
+  std::thread thread([] {
+    self();
+    static char stack[64 * 1024];
+    stack_t alternate = {};
+    alternate.ss_sp = stack;
+    alternate.ss_size = sizeof stack;
+    ASSERT_EQ(sigaltstack(&alternate, nullptr), 0);
+    struct sigaction action = {};
+    action.sa_handler = [](int) {
+      phase.store(1);
+      auto until = std::chrono::steady_clock::now() + 50ms;
+      while (std::chrono::steady_clock::now() < until) {
+      }
+      phase.store(2);
+    };
+    action.sa_flags = SA_ONSTACK;
+    struct sigaction before;
+    ASSERT_EQ(sigaction(SIGUSR2, &action, &before), 0);
+    raise(SIGUSR2);
+    while (phase.load() != 3) {
+    }
+    sigaction(SIGUSR2, &before, nullptr);
+    alternate.ss_flags = SS_DISABLE;
+    sigaltstack(&alternate, nullptr);
+  });
+  ASSERT_TRUE(eventually([&] { return phase.load() != 0; }));
+  {
+    world_stopped stopped = stop_the_world("test");
+    EXPECT_EQ(phase.load(), 2);
+  }
+  phase.store(3);
+  thread.join();
+}
+
+TEST(Handshake, SafeLockWaitsInTheSafeState) {
+  self();
+  std::mutex mutex;
+  std::atomic<m*> waiter{nullptr};
+  std::unique_lock held(mutex);
+  std::thread thread([&] {
+    waiter.store(&self());
+    safe_lock wait(mutex);
+  });
+  ASSERT_TRUE(eventually([&] { return waiter.load() != nullptr && waiter.load()->state.load() == k_safe; }));
+  { world_stopped stopped = stop_the_world("test"); }
+  held.unlock();
+  thread.join();
+}
+
+}  // namespace
+}  // namespace cairn::sched

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+//
+// What the tests of sched share: threads that are joined at the scope's end, and waiting for a condition with a limit.
+#pragma once
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <functional>
+#include <thread>
+#include <vector>
+
+#include "cairn/detail/delay.h"
+#include "sched/handshake.h"
+
+namespace cairn::sched {
+
+#if defined(__SANITIZE_THREAD__)
+inline constexpr bool k_signals_deferred = true;
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+inline constexpr bool k_signals_deferred = true;
+#else
+inline constexpr bool k_signals_deferred = false;
+#endif
+#else
+inline constexpr bool k_signals_deferred = false;
+#endif
+
+// Asks all to stop, and joins them.
+class crowd {
+ public:
+  ~crowd() { end(); }
+  void add(std::function<void(const std::atomic<bool>& stop)> body) {
+    threads_.emplace_back([this, body] { body(stop_); });
+  }
+  void end() {
+    stop_.store(true);
+    for (std::thread& t : threads_) t.join();
+    threads_.clear();
+  }
+
+ private:
+  std::atomic<bool> stop_{false};
+  std::vector<std::thread> threads_;
+};
+
+template <class Condition>
+bool eventually(Condition condition, std::chrono::milliseconds limit = std::chrono::seconds(20)) {
+  auto deadline = std::chrono::steady_clock::now() + limit;
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+  }
+  return true;
+}
+
+// Random delays in the protocols for a scope. Made and destroyed while no other attached thread runs.
+struct delays {
+  explicit delays(unsigned permille) { detail::delay_permille = permille; }
+  ~delays() { detail::delay_permille = 0; }
+};
+
+inline std::size_t count_attached() {
+  std::size_t n = 0;
+  registry_guard held;
+  for_each_m(held, [&](m&) { ++n; });
+  return n;
+}
+
+// True while the thread shares the registry, by its m.
+inline bool is_attached(const m* wanted) {
+  bool found = false;
+  registry_guard held;
+  for_each_m(held, [&](m& p) { found = found || &p == wanted; });
+  return found;
+}
+
+}  // namespace cairn::sched
