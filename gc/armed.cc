@@ -57,6 +57,7 @@ void arm(void* object, const detail::type_ops* ops, std::uintptr_t tag, std::siz
   if (tag != 0) f.last[-1] = count;
   *f.last = reinterpret_cast<std::uintptr_t>(ops) | tag;
   sched::runtime_section section;
+  rt().specials.any_armed.store(true, std::memory_order_relaxed);
   g_space.span_at(o.first)->has_armed.store(1, std::memory_order_relaxed);
   g_space.armed_word(o.first, o.index).fetch_or(heap::bit_of(o.index), std::memory_order_relaxed);
 }
@@ -201,7 +202,7 @@ void clear_finalizer(const void* p) noexcept {
   closure* f = nullptr;
   {
     sched::runtime_section section;
-    f = rt().specials.clear_finalizer(o);
+    f = rt().specials.clear_finalizer(o, reinterpret_cast<std::uintptr_t>(p));
   }
   gc::drop(f);
 }

@@ -68,6 +68,7 @@ namespace cairn::detail {
 
 void barrier_slow(const void* slot, const void* old, const void* value, const char* type) noexcept {
   if ((cairn_barrier_flags & gc::k_check_location) != 0) gc::check_location(slot, value, type);
+  if ((cairn_barrier_flags & gc::k_check_value) != 0) gc::check_value(slot, value, type);
   if ((cairn_barrier_flags & gc::k_marking) == 0) return;
   sched::m* self = sched::current();
   if (self == nullptr) return;

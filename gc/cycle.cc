@@ -153,9 +153,8 @@ void run_locked(cycle_reason reason) {
   finish_sweep();
   with_loaded_objects(
       [](void* p) {
-        sched::with_world_stopped("a collection", [p](const sched::world_stopped& stopped) {
-          run_stopped(*static_cast<cycle*>(p), stopped);
-        });
+        const sched::world_stopped stopped = sched::stop_the_world("a collection");
+        run_stopped(*static_cast<cycle*>(p), stopped);
       },
       &c);
   c.restarted = now_ns();
@@ -163,7 +162,6 @@ void run_locked(cycle_reason reason) {
   if (reason == cycle_reason::forced) r.count.forced.fetch_add(1, std::memory_order_relaxed);
   r.pace.last_cycle_end_ns = c.restarted;
   trace(c);
-  if (sched::current() != nullptr && reason != cycle_reason::forced) r.count.pauses.add(c.restarted - c.began);
 }
 
 }  // namespace
@@ -177,7 +175,10 @@ bool cycles_allowed() noexcept {
   return !rt().exiting.load(std::memory_order_relaxed) && rt().no_gc_scopes.load(std::memory_order_relaxed) == 0;
 }
 
-void run_cycle(cycle_reason reason) {
+namespace {
+
+// As run_cycle, the caller's registers spilled.
+void run_cycle_spilled(cycle_reason reason) {
   {
     sched::safe_lock lock(rt().cycle_lock);
     if (!cycles_allowed()) return;
@@ -192,11 +193,26 @@ void run_cycle(cycle_reason reason) {
   if (!rt().specials.queue.empty()) finalizers::wake();
 }
 
+}  // namespace
+
+// The scan of this thread's stack begins here, at the library's edge: the frames below hold leftovers of earlier calls
+// in their gaps, the same ones each time, and would keep what these point to for good.
+void run_cycle(cycle_reason reason) {
+  sched::m* self = sched::current();
+  if (self == nullptr) return run_cycle_spilled(reason);
+  sched::spill_and_call(
+      *self, [](void* p) { run_cycle_spilled(*static_cast<cycle_reason*>(p)); }, &reason);
+}
+
 void collect_if_due(cycle_reason reason) {
   const pacing& p = rt().pace;
   if (p.live.load(std::memory_order_relaxed) < p.trigger.load(std::memory_order_relaxed)) [[likely]]
     return;
-  if (cycles_allowed()) run_cycle(reason);
+  if (!cycles_allowed()) return;
+  // The thread runs the cycle, or waits for another's: both keep it from its own work.
+  const std::uint64_t began = now_ns();
+  run_cycle(reason);
+  rt().count.pauses.add(now_ns() - began);
 }
 
 }  // namespace cairn::gc

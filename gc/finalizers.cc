@@ -73,6 +73,20 @@ void run(const job& j) noexcept {
   }
 }
 
+// A frame of its own, so that nothing of the job is left in the frames of a thread that waits.
+[[gnu::noinline]] bool run_next(sched::m& self) noexcept {
+  job j{};
+  if (!take(self, j)) return false;
+  run(j);
+  return true;
+}
+
+// The frames of park have gaps, in which the words of the last job would lie for as long as this thread waits.
+[[gnu::noinline]] void clear_dead_stack() noexcept {
+  volatile char space[16384];
+  for (volatile char& c : space) c = 0;
+}
+
 CAIRN_PRIVATE constinit std::terminate_handler earlier_terminate = nullptr;
 CAIRN_PRIVATE constinit std::atomic<pthread_t> the_thread{};
 
@@ -92,7 +106,9 @@ void* body(void*) {
   sched::m& self = sched::self();
   for (;;) {
     const std::uint32_t signal = g_state.signal.load(std::memory_order_acquire);
-    for (job j{}; take(self, j); j = {}) run(j);
+    while (run_next(self)) {
+    }
+    clear_dead_stack();
     sched::park(self, g_state.signal, signal);
   }
 }

@@ -4,6 +4,9 @@
 // Starting the runtime, and what the layers below ask of it. See gc/runtime.h.
 #include "gc/runtime.h"
 
+#include <dlfcn.h>
+#include <unwind.h>
+
 #include <cstdlib>
 #include <new>
 #include <stdexcept>
@@ -34,7 +37,22 @@ void apply_debug(const debug_options& d) {
   detail::check_level = static_cast<int>(d.check);
   heap::clobber_free = d.clobberfree != 0;
   heap::set_delays(static_cast<unsigned>(d.delay), static_cast<std::uint64_t>(d.seed));
-  if (d.ptrcheck != 0) cairn_barrier_flags = k_check_location;
+  cairn_barrier_flags = static_cast<unsigned char>((d.ptrcheck != 0 ? k_check_location : 0) |
+                                                   (d.invalidptr != 0 ? k_check_value : 0));
+}
+
+// exit() is on the stack: a static's destructor is the first to use the library.
+bool is_inside_exit() {
+  auto look = [](_Unwind_Context* frame, void* found) {
+    // The return address belongs to the call before it; exit() does not return, so it may lie behind the function.
+    void* ip = reinterpret_cast<void*>(_Unwind_GetIP(frame) - 1);
+    if (_Unwind_FindEnclosingFunction(ip) != dlsym(RTLD_DEFAULT, "exit")) return _URC_NO_REASON;
+    *static_cast<bool*>(found) = true;
+    return _URC_END_OF_STACK;
+  };
+  bool found = false;
+  _Unwind_Backtrace(look, &found);
+  return found;
 }
 
 // Once per process.
@@ -51,6 +69,7 @@ void first_start() {
   sched::set_max_procs(r.options.max_procs > 0 ? r.options.max_procs : usable_cpus());
   sched::set_stack_size(r.options.stack_size);
   sched::initialise(r.options.signal);
+  if (is_inside_exit()) on_exit();
   std::atexit(on_exit);
   update_goal();
   background::start();

@@ -105,6 +105,17 @@ special* specials::find(const object_ref& o, special_kind kind) noexcept {
   return s;
 }
 
+// Objects below 16 bytes share a block, so there the address tells whose finalizer it is.
+special* specials::find_finalizer(const object_ref& o, std::uintptr_t p) noexcept {
+  constexpr unsigned k_tiny = detail::span_class_of(detail::size_class_of(16), true);
+  special* s = find(o, special_kind::finalizer);
+  if (o.span_class != k_tiny) return s;
+  while (s != nullptr && (s->index != o.index || s->kind != special_kind::finalizer ||
+                          s->object.load(std::memory_order_relaxed) != p))
+    s = s->next;
+  return s;
+}
+
 void specials::unlink(special* s) noexcept {
   special_table* t = s->span->specials;
   special** link = &t->chains[s->index % special_table::k_chains];
@@ -171,7 +182,7 @@ detail::closure* specials::stop_cleanup(std::uint64_t id) noexcept {
 bool specials::set_finalizer(const object_ref& o, std::uintptr_t p, detail::closure* f,
                              detail::closure*& replaced) noexcept {
   lock_guard guard(lock_);
-  special* s = find(o, special_kind::finalizer);
+  special* s = find_finalizer(o, p);
   replaced = s != nullptr ? s->function : nullptr;
   if (s == nullptr) s = make(o, special_kind::finalizer);
   if (s == nullptr) return false;
@@ -180,9 +191,9 @@ bool specials::set_finalizer(const object_ref& o, std::uintptr_t p, detail::clos
   return true;
 }
 
-detail::closure* specials::clear_finalizer(const object_ref& o) noexcept {
+detail::closure* specials::clear_finalizer(const object_ref& o, std::uintptr_t p) noexcept {
   lock_guard guard(lock_);
-  special* s = find(o, special_kind::finalizer);
+  special* s = find_finalizer(o, p);
   if (s == nullptr) return nullptr;
   detail::closure* f = s->function;
   unlink(s);
@@ -270,7 +281,8 @@ void specials::decide_finalizers(marker& m, void (*drain)(marker&)) noexcept {
 }
 
 void specials::decide_destructors(marker& m, void (*drain)(marker&)) noexcept {
-  bool any = false;
+  if (!any_armed.load(std::memory_order_relaxed)) return;
+  bool any = false, armed_left = false;
   heap::for_each_span([&](heap::mspan* span) {
     if (span->has_armed.load(std::memory_order_relaxed) == 0) return;
     std::uint64_t left = 0;
@@ -294,7 +306,9 @@ void specials::decide_destructors(marker& m, void (*drain)(marker&)) noexcept {
       left |= armed.load(std::memory_order_relaxed);
     }
     if (left == 0) span->has_armed.store(0, std::memory_order_relaxed);
+    armed_left |= left != 0;
   });
+  any_armed.store(armed_left, std::memory_order_relaxed);
   if (any) drain(m);
 }
 

@@ -98,7 +98,7 @@ class specials {
   detail::closure* stop_cleanup(std::uint64_t id) noexcept;
   // `p` is what the finalizer will be called with. `replaced`: the earlier function, to be dropped.
   bool set_finalizer(const heap::object_ref& o, std::uintptr_t p, detail::closure* f, detail::closure*& replaced) noexcept;
-  detail::closure* clear_finalizer(const heap::object_ref& o) noexcept;
+  detail::closure* clear_finalizer(const heap::object_ref& o, std::uintptr_t p) noexcept;
   // The object is freed by hand: weak references are cleared, cleanups queued. The finalizer is returned, to be dropped.
   detail::closure* object_freed(const heap::object_ref& o) noexcept;
 
@@ -113,12 +113,16 @@ class specials {
   void recycle(special* s) noexcept { records_.give(s); }
 
   finalizer_queue queue;
+  // Some object's destructor may be armed. Set by who arms one; cleared, world stopped, when none was found: without
+  // any, a cycle need not look at all spans.
+  std::atomic<bool> any_armed{false};
 
  private:
   struct find_result;
   heap::special_table* table_of(heap::mspan* s) noexcept CAIRN_REQUIRES(lock_);
   special* make(const heap::object_ref& o, special_kind kind) noexcept CAIRN_REQUIRES(lock_);
   special* find(const heap::object_ref& o, special_kind kind) noexcept CAIRN_REQUIRES(lock_);
+  special* find_finalizer(const heap::object_ref& o, std::uintptr_t p) noexcept CAIRN_REQUIRES(lock_);
   void unlink(special* s) noexcept CAIRN_REQUIRES(lock_);
   template <class F> void for_each_dead(F&& f) noexcept CAIRN_REQUIRES(lock_);
   void clear_dead_weak() noexcept CAIRN_REQUIRES(lock_);

@@ -115,6 +115,20 @@ void force_cycle(const char* function) {
   finish_sweep();
 }
 
+void verify_spilled(void* result) {
+  sched::safe_lock lock(rt().cycle_lock);
+  finish_sweep();
+  with_loaded_objects(
+      [](void* arg) {
+        const sched::world_stopped stopped = sched::stop_the_world("gc::verify");
+        sched::for_each_m(stopped, [](sched::m& thread) { heap::sweep_cached(thread, heap::the_heap.sweepgen()); });
+        bool& good = *static_cast<bool*>(arg);
+        good = check_marks(stopped, false);
+        good &= check_heap(stopped);
+      },
+      result);
+}
+
 }  // namespace
 
 stats read_stats() {
@@ -193,22 +207,11 @@ void adjust_external_bytes(std::ptrdiff_t n) {
 phase current_phase() { return phase::off; }
 
 bool verify() {
-  sched::self();
+  sched::m& self = sched::self();
   refuse_in_no_gc_scope("gc::verify");
-  bool good = true;
   await_no_gc_scopes();
-  sched::safe_lock lock(rt().cycle_lock);
-  finish_sweep();
-  with_loaded_objects(
-      [](void* arg) {
-        sched::with_world_stopped("gc::verify", [arg](const sched::world_stopped& stopped) {
-          bool& result = *static_cast<bool*>(arg);
-          sched::for_each_m(stopped, [](sched::m& thread) { heap::sweep_cached(thread, heap::the_heap.sweepgen()); });
-          result = check_marks(stopped, false);
-          result &= check_heap(stopped);
-        });
-      },
-      &good);
+  bool good = true;
+  sched::spill_and_call(self, verify_spilled, &good);
   return good;
 }
 

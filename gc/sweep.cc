@@ -7,6 +7,7 @@
 // Each span is swept in a runtime section of its own, so a handshake waits for one span at most.
 #include <pthread.h>
 #include <signal.h>
+#include <time.h>
 
 #include "cairn/gc.h"
 #include "cairn/go.h"
@@ -47,6 +48,7 @@ namespace {
 
 struct state {
   std::atomic<std::uint32_t> signal{0};  // Raised by wake; the thread sleeps on its value.
+  std::atomic<bool> asleep{false};       // It does: wake has to call the system.
   std::atomic<bool> started{false};
   std::uint64_t scavenged_cycle = 0;  // Owner: the thread.
 };
@@ -105,16 +107,39 @@ void start_periodic_cycle() {
     run_cycle(cycle_reason::periodic);
 }
 
+// For this long after a cycle sweeping is left to those who allocate. They use the spans at once; what is swept here is
+// given back to the page allocator first and costs them more (128 byte objects: 9.1 ns with, 8.8 without).
+// Raising it lets garbage lie longer in programs that hardly allocate, lowering it takes work from those that do.
+constexpr std::int64_t k_head_start_ns = 2'000'000;
+
+// Until a cycle's end is k_head_start_ns back. Cycles that follow each other faster do their sweeping themselves.
+void let_allocators_sweep() noexcept {
+  std::uint32_t signal = 0;
+  do {
+    signal = g_state.signal.load(std::memory_order_acquire);
+    timespec t{0, k_head_start_ns};
+    nanosleep(&t, nullptr);
+  } while (g_state.signal.load(std::memory_order_acquire) != signal);
+}
+
+// Woken by the next cycle's end, else for the periodic one. An idle process wakes once in two minutes.
+void sleep_until_woken(std::uint32_t signal) noexcept {
+  // Sequentially consistent, both sides: either wake sees `asleep`, or the wait sees the new signal.
+  g_state.asleep.store(true, std::memory_order_seq_cst);
+  if (g_state.signal.load(std::memory_order_seq_cst) == signal)
+    sched::futex_wait(g_state.signal, signal, sched::now_ns() + static_cast<std::int64_t>(k_periodic_cycle_ns));
+  g_state.asleep.store(false, std::memory_order_relaxed);
+}
+
 void* body(void*) {
   pthread_setname_np(pthread_self(), "cairn-sweep");
   for (;;) {
     const std::uint32_t signal = g_state.signal.load(std::memory_order_acquire);
+    if (heap::the_heap.needs_sweep()) let_allocators_sweep();
     sweep_all();
     heap::the_heap.scavenger.next_cycle();
     scavenge();
-    // Woken by the next cycle's end, else for the periodic one. An idle process wakes once in two minutes.
-    if (g_state.signal.load(std::memory_order_acquire) == signal)
-      sched::futex_wait(g_state.signal, signal, sched::now_ns() + static_cast<std::int64_t>(k_periodic_cycle_ns));
+    sleep_until_woken(signal);
     start_periodic_cycle();
   }
 }
@@ -135,8 +160,8 @@ void start() {
 }
 
 void wake() noexcept {
-  g_state.signal.fetch_add(1, std::memory_order_release);
-  sched::futex_wake(g_state.signal, 1);
+  g_state.signal.fetch_add(1, std::memory_order_seq_cst);
+  if (g_state.asleep.load(std::memory_order_seq_cst)) sched::futex_wake(g_state.signal, 1);
 }
 
 }  // namespace background

@@ -99,20 +99,28 @@ struct walk {
   }
 };
 
+// Bits of word `i` that belong to slots below `end`.
+std::uint64_t below(unsigned i, unsigned end) noexcept {
+  if (end >= 64 * (i + 1)) return ~std::uint64_t{0};
+  return end <= 64 * i ? 0 : (std::uint64_t{1} << (end - 64 * i)) - 1;
+}
+
 void check_bits_of(walk& w, const heap::mspan& s) noexcept {
-  unsigned allocated = 0, marked_free = 0, beyond = 0;
-  for (unsigned i = 0; i < 64 * s.n_words(); ++i) {
-    const bool alloc = s.is_allocated(i), mark = s.is_marked(i);
-    allocated += alloc && i < s.n_slots;
-    marked_free += mark && !alloc;
-    beyond += (alloc || mark) && i >= s.n_slots;
+  unsigned allocated = 0;
+  std::uint64_t marked_free = 0, beyond = 0, free_below = 0;
+  for (unsigned i = 0; i < s.n_words(); ++i) {
+    const std::uint64_t alloc = s.alloc_word(i).load(std::memory_order_relaxed);
+    const std::uint64_t mark = s.mark_word(i).load(std::memory_order_relaxed);
+    allocated += static_cast<unsigned>(std::popcount(alloc));
+    marked_free |= mark & ~alloc;
+    beyond |= (alloc | mark) & ~below(i, s.n_slots);
+    free_below |= ~alloc & below(i, s.free_index);
   }
   w.expect(allocated == s.n_alloc, "check: the span at {:#x} counts {} objects and has {} allocation bits", s.base,
            s.n_alloc, allocated);
-  w.expect(marked_free == 0, "check: the span at {:#x} has {} marked slots that are not allocated", s.base, marked_free);
+  w.expect(marked_free == 0, "check: the span at {:#x} has marked slots that are not allocated", s.base);
   w.expect(beyond == 0, "check: the span at {:#x} has bits beyond its {} slots", s.base, s.n_slots);
-  for (unsigned i = 0; i < s.free_index; ++i)
-    w.expect(s.is_allocated(i), "check: slot {} of the span at {:#x} is free, below the index {}", i, s.base, s.free_index);
+  w.expect(free_below == 0, "check: the span at {:#x} has free slots below the index {}", s.base, s.free_index);
 }
 
 void check_span(walk& w, const heap::mspan& s, const heap::page_alloc& pages) noexcept {

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "cairn/detail/assert.h"
+#include "heap/pause.h"
 #include "heap/private.h"
 
 namespace cairn::heap {
@@ -50,7 +51,13 @@ page_run mheap::find_pages(std::size_t n, page_cache* cache) noexcept {
   for (;;) {
     if (const page_run run = pages.alloc(n)) return run;
     // Arenas join at their borders, so what is free at the end of the last one counts too: ask again after each.
-    if (n > g_space.reserved / k_page_bytes || !grow()) return {};
+    if (n > g_space.reserved / k_page_bytes) return {};
+    if (grow()) continue;
+    // What the scavenger holds for the time of one madvise may be just what is missing.
+    if (scavenger.pages_held() == 0) return {};
+    pages_lock.unlock();
+    yield_cpu();
+    pages_lock.lock();
   }
 }
 

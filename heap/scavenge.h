@@ -10,7 +10,7 @@
 // One step returns one run of at most 2 MiB. Under the lock it takes the run out of the page allocator, then
 // gives it back to the os with no lock held, then frees it as scavenged under the lock: allocation never
 // waits for madvise. Meanwhile the run counts as in use; an allocation that fails for want of pages looks at
-// pages_held() and tries again.
+// pages_held() and, unless it is 0, tries again.
 //
 // How much and how fast is decided by the pure functions at the end. The thread that calls them is the gc
 // layer's.
@@ -28,12 +28,12 @@ namespace cairn::heap {
 
 class scavenger {
  public:
-  // `base` is the address of page 0, `pages_lock` the lock that guards `pages`.
+  // `pages_lock` is the lock that guards `pages`.
   constexpr scavenger(page_alloc& pages, lock& pages_lock) noexcept : pages_(pages), lock_(pages_lock) {}
   scavenger(const scavenger&) = delete;
   scavenger& operator=(const scavenger&) = delete;
 
-  // Before the first step.
+  // Before the first step, with the address of page 0.
   void init(void* base) noexcept { base_ = static_cast<char*>(base); }
 
   // One run; the bytes that it returned, 0 when there is nothing to return or the os refuses. Called inside a
@@ -45,7 +45,8 @@ class scavenger {
   // A collection ended: density is looked at anew.
   void next_cycle() noexcept CAIRN_EXCLUDES(lock_);
 
-  // Pages that steps hold at this moment. Any thread.
+  // Pages that steps hold at this moment. It changes under the lock: who finds no pages and sees 0 there,
+  // both in one hold of the lock, knows that there are none.
   std::size_t pages_held() const noexcept { return held_.load(std::memory_order_acquire); }
   // Returned since the start. Any thread.
   std::size_t bytes_returned() const noexcept { return returned_.load(std::memory_order_relaxed); }

@@ -32,7 +32,8 @@ class fair_lock {
   [[nodiscard]] bool try_lock() noexcept {
     std::uint32_t serving = serving_.load(std::memory_order_acquire);  // with unlock
     // Fails when somebody has the ticket that is served, or a later one.
-    return next_.compare_exchange_strong(serving, serving + 1, std::memory_order_acquire, std::memory_order_relaxed);
+    return next_.compare_exchange_strong(serving, serving + 1, std::memory_order_acquire,
+                                         std::memory_order_relaxed);
   }
   void unlock() noexcept {
     std::uint32_t following = serving_.load(std::memory_order_relaxed) + 1;

@@ -33,8 +33,9 @@ void install_fork_handlers() {
 void check_not_forked() noexcept {
   if (!forked) [[likely]]
     return;
-  (message() << "cairn: the library was used in the child of a fork(); the child of a program that uses Cairn may "
-                "only exec or _exit\n")
+  (message()
+   << "cairn: the library was used in the child of a fork(); the child of a program that uses Cairn may "
+      "only exec or _exit\n")
       .send();
   std::abort();
 }

@@ -13,8 +13,8 @@ inline constexpr std::int64_t k_forever = -1;
 
 // Sleeps while the word is `expected`; may return early. With a deadline (nanoseconds of CLOCK_MONOTONIC), false once
 // it has passed. A wake reaches who sleeps with a bit of the same mask.
-bool futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected, std::int64_t deadline = k_forever,
-                std::uint32_t mask = UINT32_MAX) noexcept;
+bool futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected,
+                std::int64_t deadline = k_forever, std::uint32_t mask = UINT32_MAX) noexcept;
 void futex_wake(const std::atomic<std::uint32_t>& word, int count, std::uint32_t mask = UINT32_MAX) noexcept;
 
 // Nanoseconds of CLOCK_MONOTONIC, which is std::chrono::steady_clock.

@@ -96,7 +96,8 @@ void complete(detail::task_base& task) noexcept {
 void finish(goroutine* g) noexcept {
   delist(g);  // first, so that who has got the result does not count this one any more
   if (g->task != nullptr) {
-    if (g->task->result == detail::task_base::outcome::none) g->task->result = detail::task_base::outcome::exited;
+    if (g->task->result == detail::task_base::outcome::none)
+      g->task->result = detail::task_base::outcome::exited;
     complete(*g->task);
   }
   g->function = nullptr;
@@ -208,6 +209,9 @@ goroutine* own_goroutine(const m& self) noexcept {
 void end_this_goroutine() {
   m* self = current();
   if (self == nullptr || self->depth.load(std::memory_order_relaxed) != 0) return;
+  // Called inside blocking(): a mistake that the next entry into the safe state names.
+  std::uint32_t state = self->state.load(std::memory_order_relaxed);
+  if (state != k_running && state != k_requested) return;
   goroutine* g = own_goroutine(*self);
   if (g == nullptr || g->is_main) return;
   _longjmp(g->end, 1);

@@ -20,15 +20,15 @@ namespace cairn::sched {
 
 struct goroutine {
   std::uint64_t id = 0;
-  detail::closure* function = nullptr;   // kept by `root`
-  detail::task_base* task = nullptr;     // the same object, of spawn
+  detail::closure* function = nullptr;  // kept by `root`
+  detail::task_base* task = nullptr;    // the same object, of spawn
   void** root = nullptr;
   bool is_main = false;
-  bool exiting = false;                  // goexit was called; owner: the goroutine
-  std::atomic<bool> orphaned{false};     // set under the list's lock
-  goroutine* next = nullptr;             // in the list, or among free records
-  goroutine** link = nullptr;            // what points here in the list
-  jmp_buf end;                           // where a goroutine goes whose run has ended
+  bool exiting = false;               // goexit was called; owner: the goroutine
+  std::atomic<bool> orphaned{false};  // set under the list's lock
+  goroutine* next = nullptr;          // in the list, or among free records
+  goroutine** link = nullptr;         // what points here in the list
+  jmp_buf end;                        // where a goroutine goes whose run has ended
 };
 
 // What goexit throws. No std::exception, so that only catch (...) meets it.

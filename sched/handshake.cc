@@ -12,12 +12,14 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <cstddef>
 #include <string_view>
 
 #include "cairn/detail/assert.h"
+#include "heap/delay.h"
 #include "sched/futex.h"
 #include "sched/hooks.h"
 #include "sched/message.h"
@@ -30,9 +32,11 @@ namespace {
 constexpr std::int64_t k_resend_ns = 10'000'000;
 constexpr std::int64_t k_report_ns = 1'000'000'000;
 constexpr int k_spins = 200;
-// Between two stops, so that several threads that stop the world without pause leave the others some time: a thread
-// that is asked again before it has left the handler does not come to a single instruction of its own.
-constexpr std::int64_t k_gap_ns = 50'000;
+// After a stop that interrupted running threads the next one waits as long as that one took, within these bounds.
+// Threads that stop the world in a loop would otherwise leave the others no time at all: who is asked again before it
+// has left the handler does not come to a single instruction of its own.
+constexpr std::int64_t k_least_gap_ns = 100'000;
+constexpr std::int64_t k_most_gap_ns = 1'000'000;
 
 // What is asked. Written by the holder of the registry lock before it sets any word to requested (release), read by
 // who answers (acquire).
@@ -46,7 +50,9 @@ struct {
 // as the last thing it does to the asker's data; the asker's acquire load of zero sees all that was done before.
 std::atomic<std::uint32_t> unanswered{0};
 
-std::int64_t last_release = 0;  // when the last stop ended; under the registry lock
+// Under the registry lock: when the stop began, if it interrupted anybody (else 0), and when the next may begin.
+std::int64_t stop_began = 0;
+std::int64_t next_stop_at = 0;
 
 void pause_cpu() noexcept {
 #if defined(__x86_64__)
@@ -59,7 +65,7 @@ void pause_cpu() noexcept {
 // ---- answering ----------------------------------------------------------------------------------------------------
 
 void count_answer() noexcept {
-  detail::maybe_delay();
+  heap::maybe_delay("handshake");
   if (unanswered.fetch_sub(1, std::memory_order_acq_rel) == 1) futex_wake(unanswered, 1);
 }
 
@@ -71,9 +77,10 @@ void answer_once(m& self) noexcept {
     self.state.store(k_running, std::memory_order_release);  // with the asker's next CAS on the word
     count_answer();
   } else {
-    self.state.store(k_stopped, std::memory_order_release);  // publishes saved_sp; with the acquire of `unanswered`
+    // Release: publishes saved_sp, with the asker's acquire of `unanswered`.
+    self.state.store(k_stopped, std::memory_order_release);
     count_answer();
-    // Acquire: with the store of running in release_all.
+    // Acquire: with the store of running in release_stopped.
     while (self.state.load(std::memory_order_acquire) == k_stopped) futex_wait(self.state, k_stopped);
   }
   hooks.on_pause(self, static_cast<std::uint64_t>(now_ns() - since));
@@ -97,27 +104,29 @@ void answer_all(void* p) {
 
 // ---- asking -------------------------------------------------------------------------------------------------------
 
-// Brings the word to requested or, for a thread in the safe state, to held.
-void ask(m& p) noexcept {
-  detail::maybe_delay();
+// Brings the word to requested or, for a thread in the safe state, to held; true for requested.
+bool ask(m& p) noexcept {
+  heap::maybe_delay("handshake");
   for (;;) {
     std::uint32_t state = p.state.load(std::memory_order_relaxed);
     if (state == k_running) {
       // Counted before it can be answered. Relaxed: the CAS releases it.
       unanswered.fetch_add(1, std::memory_order_relaxed);
-      if (p.state.compare_exchange_strong(state, k_requested, std::memory_order_acq_rel, std::memory_order_relaxed))
-        return;
+      if (p.state.compare_exchange_strong(state, k_requested, std::memory_order_acq_rel,
+                                          std::memory_order_relaxed))
+        return true;
       unanswered.fetch_sub(1, std::memory_order_relaxed);  // the asker's own one keeps it above zero
     } else {
       CAIRN_CHECK(state == k_safe, "a thread is asked twice");
       // Acquire: with the thread's CAS to safe, which publishes saved_sp.
-      if (p.state.compare_exchange_strong(state, k_held, std::memory_order_acquire, std::memory_order_relaxed)) return;
+      if (p.state.compare_exchange_strong(state, k_held, std::memory_order_acquire, std::memory_order_relaxed))
+        return false;
     }
   }
 }
 
 void release_held(m& p) noexcept {
-  detail::maybe_delay();
+  heap::maybe_delay("handshake");
   // Release: with the thread's CAS from safe to running.
   if (p.state.exchange(k_safe, std::memory_order_acq_rel) == k_held_waited) futex_wake(p.state, 1);
 }
@@ -128,24 +137,27 @@ bool is_held(const m& p) noexcept {
 }
 
 void release_stopped(m& p) noexcept {
-  detail::maybe_delay();
+  heap::maybe_delay("handshake");
   p.state.store(k_running, std::memory_order_release);  // with the load in answer_once
   futex_wake(p.state, 1);
 }
 
-// The thread ended without detaching: it counts as stopped, with nothing on its stack.
+// The thread ended without detaching: it counts as stopped, with nothing on its stack. Unless it had answered a
+// handshake before it ended: then the next request finds it.
 void bury(m& p) noexcept {
+  std::uint32_t state = k_requested;
+  if (!p.state.compare_exchange_strong(state, k_stopped, std::memory_order_acquire, std::memory_order_relaxed))
+    return;
   p.dead = true;
   p.thread_pointer = nullptr;
   p.saved_sp = p.stack_low = p.stack_high = nullptr;
-  p.state.store(k_stopped, std::memory_order_relaxed);
   unanswered.fetch_sub(1, std::memory_order_relaxed);  // only the asker waits for it
 }
 
 void signal_requested(m* self) noexcept {
   for (m* p = first_m(); p != nullptr; p = p->next) {
     if (p == self || p->state.load(std::memory_order_relaxed) != k_requested) continue;
-    detail::maybe_delay();
+    heap::maybe_delay("handshake");
     if (!send_signal(*p)) bury(*p);
   }
 }
@@ -156,7 +168,8 @@ std::string_view read_comm(pid_t tid, char (&bytes)[64]) noexcept {
   std::size_t at = std::string_view(path).size();
   char digits[12];
   std::size_t n = 0;
-  for (auto rest = static_cast<unsigned>(tid); rest != 0; rest /= 10) digits[n++] = static_cast<char>('0' + rest % 10);
+  for (auto rest = static_cast<unsigned>(tid); rest != 0; rest /= 10)
+    digits[n++] = static_cast<char>('0' + rest % 10);
   while (n != 0) path[at++] = digits[--n];
   for (char c : std::string_view("/comm")) path[at++] = c;
   int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -173,8 +186,8 @@ void report_silent(m* self) noexcept {
     if (p == self || p->reported || p->state.load(std::memory_order_relaxed) != k_requested) continue;
     p->reported = true;
     char name[64];
-    (message() << "cairn: thread " << p->tid << " (" << read_comm(p->tid, name) << ") has not answered for a second ("
-               << request.reason << "); "
+    (message() << "cairn: thread " << p->tid << " (" << read_comm(p->tid, name)
+               << ") has not answered for a second (" << request.reason << "); "
                << (p->depth.load(std::memory_order_relaxed) != 0
                        ? "it is inside the runtime\n"
                        : "does it block the runtime's signal, or run on a stack that is not its own?\n"))
@@ -184,7 +197,7 @@ void report_silent(m* self) noexcept {
 }
 
 void wait_for_answers(m* self) noexcept {
-  detail::maybe_delay();
+  heap::maybe_delay("handshake");
   unanswered.fetch_sub(1, std::memory_order_relaxed);  // the asker's own one
   // Acquire, here and below: with count_answer.
   for (int i = 0; i < k_spins && unanswered.load(std::memory_order_acquire) != 0; ++i) pause_cpu();
@@ -203,16 +216,18 @@ void wait_for_answers(m* self) noexcept {
   }
 }
 
-// By the holder of the registry lock, who has filled in `request`.
-void ask_all(m* self) noexcept {
+// By the holder of the registry lock, who has filled in `request`. True if any thread was running.
+bool ask_all(m* self) noexcept {
   CAIRN_CHECK(self == nullptr || self->depth.load(std::memory_order_relaxed) == 0,
               "a handshake begins inside a runtime section");
   unanswered.store(1, std::memory_order_relaxed);
+  bool any = false;
   for (m* p = first_m(); p != nullptr; p = p->next) {
     p->reported = false;
-    if (p != self) ask(*p);
+    if (p != self && ask(*p)) any = true;
   }
-  signal_requested(self);
+  if (any) signal_requested(self);
+  return any;
 }
 
 bool any_dead() noexcept {
@@ -221,13 +236,12 @@ bool any_dead() noexcept {
   return false;
 }
 
-// The registry lock, k_gap_ns after the last stop at the earliest if that kept anybody from running.
+// The registry lock, not before next_stop_at.
 void acquire_for_stop(m* self) {
   for (;;) {
     acquire_registry();
-    std::int64_t until = last_release + k_gap_ns;
-    bool alone = attached_count() <= (self != nullptr ? 1u : 0u);
-    if (alone || now_ns() >= until) return;
+    std::int64_t until = next_stop_at;
+    if (until == 0 || now_ns() >= until) return;
     release_registry();
     auto wait = [until] {
       std::atomic<std::uint32_t> never{0};
@@ -242,6 +256,11 @@ void acquire_for_stop(m* self) {
   }
 }
 
+void note_stop_end() noexcept {
+  std::int64_t now = now_ns();
+  next_stop_at = stop_began == 0 ? 0 : now + std::clamp(now - stop_began, k_least_gap_ns, k_most_gap_ns);
+}
+
 void call_here(m& p) noexcept {
   // On the caller's own m the section keeps requests of nobody: the registry is ours. It is for fn, which may take
   // runtime locks.
@@ -253,10 +272,11 @@ void call_here(m& p) noexcept {
 
 void enter_safe(m& self) noexcept {
   for (;;) {
-    detail::maybe_delay();
+    heap::maybe_delay("handshake");
     std::uint32_t state = k_running;
     // Release: publishes saved_sp to the asker's CAS to held.
-    if (self.state.compare_exchange_strong(state, k_safe, std::memory_order_release, std::memory_order_relaxed)) return;
+    if (self.state.compare_exchange_strong(state, k_safe, std::memory_order_release, std::memory_order_relaxed))
+      return;
     CAIRN_CHECK(state == k_requested, "the library is called inside cairn::blocking");
     detail_m::answer_deferred(self);
   }
@@ -265,15 +285,17 @@ void enter_safe(m& self) noexcept {
 void leave_safe(m& self) noexcept {
   std::int64_t since = 0;
   for (;;) {
-    detail::maybe_delay();
+    heap::maybe_delay("handshake");
     std::uint32_t state = k_safe;
     // Acquire: with the release of release_held.
-    if (self.state.compare_exchange_strong(state, k_running, std::memory_order_acquire, std::memory_order_relaxed))
+    if (self.state.compare_exchange_strong(state, k_running, std::memory_order_acquire,
+                                           std::memory_order_relaxed))
       break;
     if (since == 0) since = now_ns();
     if (state == k_held) {
       // Relaxed: tells the asker only that a wake is wanted.
-      self.state.compare_exchange_strong(state, k_held_waited, std::memory_order_relaxed, std::memory_order_relaxed);
+      self.state.compare_exchange_strong(state, k_held_waited, std::memory_order_relaxed,
+                                         std::memory_order_relaxed);
     } else {
       futex_wait(self.state, k_held_waited);
     }
@@ -312,7 +334,8 @@ void spill_and_call(m& self, void (*fn)(void*), void* arg) {
 }
 
 void call_in_safe_state(m& self, void (*fn)(void*), void* arg) {
-  CAIRN_CHECK(self.depth.load(std::memory_order_relaxed) == 0, "the safe state is entered inside a runtime section");
+  CAIRN_CHECK(self.depth.load(std::memory_order_relaxed) == 0,
+              "the safe state is entered inside a runtime section");
   struct call {
     m& self;
     void (*fn)(void*);
@@ -338,7 +361,8 @@ world_stopped stop_the_world(const char* reason) {
   m* self = current();
   acquire_for_stop(self);
   request = {reason, nullptr, nullptr};
-  ask_all(self);
+  std::int64_t began = now_ns();
+  stop_began = ask_all(self) ? began : 0;
   wait_for_answers(self);
   return {};
 }
@@ -354,7 +378,7 @@ world_stopped::~world_stopped() {
     }
   }
   if (any_dead()) reap_dead();
-  last_release = now_ns();
+  note_stop_end();
   release_registry();
 }
 

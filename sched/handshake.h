@@ -12,6 +12,7 @@
 //   running   -> requested    CAS by the asker, after the request's data was written (release; the answer acquires)
 //   requested -> stopped      store by the thread, in its handler or at the end of its outermost section, after
 //                             saved_sp was written (release; the asker acquires through `unanswered`)
+//   requested -> stopped      CAS by the asker, if the kernel knows the thread no more (m.dead)
 //   requested -> running      store by the thread, after it has run the handshake's function (release, likewise)
 //   stopped   -> running      store by the asker (release; the thread's wait acquires), then a futex wake
 //   running   -> safe         CAS by the thread, after saved_sp was written (release; the asker's CAS acquires).
@@ -100,7 +101,8 @@ void with_world_stopped(const char* reason, F&& f) {
     f(static_cast<const world_stopped&>(stopped));
   };
   if (m* self = current()) {
-    spill_and_call(*self, [](void* p) { (*static_cast<decltype(body)*>(p))(); }, &body);
+    spill_and_call(
+        *self, [](void* p) { (*static_cast<decltype(body)*>(p))(); }, &body);
   } else {
     body();
   }

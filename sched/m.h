@@ -12,8 +12,8 @@
 #include <atomic>
 #include <cstdint>
 
-#include "cairn/detail/delay.h"
 #include "cairn/detail/entry.h"
+#include "heap/delay.h"
 #include "heap/mcache.h"
 
 namespace cairn::sched {
@@ -55,9 +55,9 @@ struct m : heap::mcache {
   m* next = nullptr;  // registry or free list; under the registry lock
 
   // ---- goroutines. Owner: the thread, unless said otherwise.
-  std::atomic<goroutine*> current_goroutine{nullptr};   // null: an attached thread of the program's own
+  std::atomic<goroutine*> current_goroutine{nullptr};  // null: an attached thread of the program's own
   std::atomic<std::atomic<std::uint32_t>*> parked_on{nullptr};  // read by whoever ends the run, to wake it
-  std::atomic<std::uint32_t> sleep_word{0};             // what sleep_for parks on; never changes
+  std::atomic<std::uint32_t> sleep_word{0};                     // what sleep_for parks on; never changes
   int os_thread_locks = 0;
   bool signal_was_blocked = false;  // before the thread attached; so again when it detaches
   bool reported = false;            // named on standard error during this stop; under the registry lock
@@ -113,7 +113,7 @@ class runtime_section {
   explicit runtime_section(m& self) noexcept : self_(&self) { enter(); }
   ~runtime_section() {
     if (self_ == nullptr) return;
-    detail::maybe_delay();
+    heap::maybe_delay("section end");
     int depth = self_->depth.load(std::memory_order_relaxed) - 1;
     // Release keeps the section's stores before the end of it for the handler on this same thread. A request that is
     // set after the load below finds depth 0, for its signal comes after it was set: the handler answers.

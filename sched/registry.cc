@@ -39,15 +39,15 @@ namespace sched {
 namespace {
 
 fair_lock registry_lock;
-m* attached_ms = nullptr;         // under registry_lock
+m* attached_ms = nullptr;           // under registry_lock
 std::size_t attached_ms_count = 0;  // under registry_lock
-heap::mutex free_lock;            // held for a few instructions, by threads that are not attached or hold registry_lock
-m* free_ms = nullptr;             // under free_lock; linked by next
+heap::mutex free_lock;  // held for a few instructions, by threads that are not attached or hold registry_lock
+m* free_ms = nullptr;   // under free_lock; linked by next
 
-heap::mutex start_lock;              // of hooks.start; waited for in the safe state
-std::atomic<pid_t> starter{0};       // who holds start_lock: it may attach itself meanwhile
-std::atomic<bool> started{false};    // release by start_runtime, acquire by attach: what start set up
-pthread_key_t exit_key;              // written before `started`
+heap::mutex start_lock;            // of hooks.start; waited for in the safe state
+std::atomic<pid_t> starter{0};     // who holds start_lock: it may attach itself meanwhile
+std::atomic<bool> started{false};  // release by start_runtime, acquire by attach: what start set up
+pthread_key_t exit_key;            // written before `started`
 
 pid_t thread_id() noexcept { return static_cast<pid_t>(syscall(SYS_gettid)); }
 
@@ -134,7 +134,8 @@ void acquire_registry() {
     registry_lock.lock();
     return;
   }
-  CAIRN_CHECK(self->depth.load(std::memory_order_relaxed) == 0, "the registry is waited for inside a runtime section");
+  CAIRN_CHECK(self->depth.load(std::memory_order_relaxed) == 0,
+              "the registry is waited for inside a runtime section");
   // A request that is under way has its asker hold the lock, so whoever gets it has nothing left to answer.
   if (registry_lock.try_lock()) return;
   in_safe_state(*self, [] { registry_lock.lock(); });
@@ -204,7 +205,8 @@ m& attach() {
 void detach() noexcept {
   m* p = current();
   if (p == nullptr) return;
-  CAIRN_CHECK(p->current_goroutine.load(std::memory_order_relaxed) == nullptr, "a goroutine's thread is detached");
+  CAIRN_CHECK(p->current_goroutine.load(std::memory_order_relaxed) == nullptr,
+              "a goroutine's thread is detached");
   acquire_registry();
   p->depth.store(1, std::memory_order_relaxed);
   std::atomic_signal_fence(std::memory_order_seq_cst);

@@ -29,7 +29,8 @@ std::atomic<int> proc_count{1};          // relaxed: a number
 
 struct active_run {
   active_run() {
-    if (run_is_active.exchange(true, std::memory_order_acquire)) throw std::logic_error("cairn::run is active already");
+    if (run_is_active.exchange(true, std::memory_order_acquire))
+      throw std::logic_error("cairn::run is active already");
   }
   ~active_run() { run_is_active.store(false, std::memory_order_release); }
 };

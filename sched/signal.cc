@@ -23,22 +23,24 @@
 namespace cairn::sched {
 namespace {
 
-int signal_number = 0;        // written once, before the first thread attaches
-pid_t process = 0;            // likewise
-struct sigaction earlier;     // likewise
+int signal_number = 0;                                  // written once, before the first thread attaches
+pid_t process = 0;                                      // likewise
+struct sigaction earlier;                               // likewise
 constinit thread_local std::uint32_t late_signals = 0;  // of the thread's detached ms; touched by it and its handler
 
 // One arrival uses up all signals sent so far: standard signals merge. Real-time ones queue.
 bool use_up(std::atomic<std::uint32_t>& sent) noexcept {
   std::uint32_t n = sent.load(std::memory_order_relaxed);
   // Relaxed: a counter. The state word carries the order.
-  while (n != 0 && !sent.compare_exchange_weak(n, signal_number >= SIGRTMIN ? n - 1 : 0, std::memory_order_relaxed)) {
+  while (n != 0 &&
+         !sent.compare_exchange_weak(n, signal_number >= SIGRTMIN ? n - 1 : 0, std::memory_order_relaxed)) {
   }
   return n != 0;
 }
 
 bool is_ours(m* self) noexcept {
-  if (self != nullptr && (use_up(self->signals_sent) || self->state.load(std::memory_order_relaxed) == k_requested))
+  if (self != nullptr &&
+      (use_up(self->signals_sent) || self->state.load(std::memory_order_relaxed) == k_requested))
     return true;
   if (late_signals == 0) return false;
   --late_signals;

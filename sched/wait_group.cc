@@ -58,7 +58,8 @@ void wait_group::wait() {
   // Acquire, here and below: with the CAS in add().
   std::uint64_t state = state_.load(std::memory_order_acquire);
   while (counter_of(state) != 0 && (state & k_waiting) == 0) {
-    if (state_.compare_exchange_weak(state, state | k_waiting, std::memory_order_acquire, std::memory_order_acquire))
+    if (state_.compare_exchange_weak(state, state | k_waiting, std::memory_order_acquire,
+                                     std::memory_order_acquire))
       state |= k_waiting;
   }
   if (counter_of(state) == 0) return;

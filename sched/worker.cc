@@ -28,9 +28,9 @@ struct idle_worker {
   idle_worker* next = nullptr;
 };
 
-heap::mutex idle_lock;              // taken in runtime sections
-idle_worker* idle_list = nullptr;   // under idle_lock; last in, first out
-int idle_count = 0;                 // under idle_lock
+heap::mutex idle_lock;                    // taken in runtime sections
+idle_worker* idle_list = nullptr;         // under idle_lock; last in, first out
+int idle_count = 0;                       // under idle_lock
 std::atomic<std::size_t> stack_bytes{0};  // relaxed: set before goroutines start
 
 bool enlist(idle_worker& w) noexcept {

@@ -18,9 +18,10 @@ std::string spelled(const records& from, slot_id slot) {
 void complain(const records& from, const query& asked, const answer& given, const answer& right) {
   std::string subject = spelled(from, asked.a);
   if (asked.kind == query_kind::why) subject += " -> " + spelled(from, asked.b);
-  std::fprintf(stderr, "wrong answer: %s of %s: %u versions, length %u, digest %016llx; right: %u, %u, %016llx\n",
-               k_query_names[static_cast<std::size_t>(asked.kind)].data(), subject.c_str(), given.count, given.length,
-               static_cast<unsigned long long>(given.digest), right.count, right.length,
+  std::fprintf(stderr,
+               "wrong answer: %s of %s: %u versions, length %u, digest %016llx; right: %u, %u, %016llx\n",
+               k_query_names[static_cast<std::size_t>(asked.kind)].data(), subject.c_str(), given.count,
+               given.length, static_cast<unsigned long long>(given.digest), right.count, right.length,
                static_cast<unsigned long long>(right.digest));
 }
 
@@ -47,7 +48,8 @@ std::uint64_t audit::wrong_answers() const {
   return wrong;
 }
 
-std::uint64_t wrong_answers_now(const records& from, const graph& in, query_source& source, std::size_t queries) {
+std::uint64_t wrong_answers_now(const records& from, const graph& in, query_source& source,
+                                std::size_t queries) {
   audit now(from);
   snapshot* state = in.now();
   now.note_state(in, *state);

@@ -40,6 +40,7 @@ class audit {
 };
 
 // Asks `queries` of each kind of the state as it is and compares. Returns the number of wrong answers.
-std::uint64_t wrong_answers_now(const records& from, const graph& in, query_source& source, std::size_t queries);
+std::uint64_t wrong_answers_now(const records& from, const graph& in, query_source& source,
+                                std::size_t queries);
 
 }  // namespace depgraph

@@ -17,7 +17,8 @@ T number(const std::string& option, const std::string& text, T least, T most) {
   T value{};
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc{} || end != text.data() + text.size() || !(value >= least && value <= most)) {
-    throw usage_error(option + " " + text + ": not a number from " + std::to_string(least) + " to " + std::to_string(most));
+    throw usage_error(option + " " + text + ": not a number from " + std::to_string(least) + " to " +
+                      std::to_string(most));
   }
   return value;
 }
@@ -36,8 +37,8 @@ std::vector<setting> percent_settings(const std::string& list) {
 // By default one processor is left to the replacing thread.
 unsigned default_readers() { return std::max(2u, std::thread::hardware_concurrency()) - 1; }
 
-void read_option(command_line& into, const std::string& option, const std::string& value, std::string& percents,
-                 std::string& limit) {
+void read_option(command_line& into, const std::string& option, const std::string& value,
+                 std::string& percents, std::string& limit) {
   if (option == "--threads") into.what.readers = number<unsigned>(option, value, 1, 1000);
   else if (option == "--seconds") into.what.seconds = number<double>(option, value, 0.01, 86400);
   else if (option == "--seed") into.what.seed = number<std::uint64_t>(option, value, 0, UINT64_MAX);
@@ -63,7 +64,8 @@ std::size_t read_limit(const std::string& text) {
   if (unit == "KiB") shift = 10;
   else if (unit == "MiB") shift = 20;
   else if (unit == "GiB") shift = 30;
-  else if (unit != "B") throw usage_error("--memory-limit " + text + ": not a size such as 96MiB, nor auto or none");
+  else if (unit != "B")
+    throw usage_error("--memory-limit " + text + ": not a size such as 96MiB, nor auto or none");
   return number<std::size_t>("--memory-limit", text.substr(0, digits), 1, SIZE_MAX >> 31) << shift;
 }
 
@@ -80,7 +82,8 @@ command_line read_command_line(const std::vector<std::string>& arguments) {
     } else if (argument.starts_with("--")) {
       std::size_t equals = argument.find('=');
       std::string option = argument.substr(0, equals);
-      if (equals == argument.npos && i + 1 == arguments.size()) throw usage_error(option + ": no value, or unknown");
+      if (equals == argument.npos && i + 1 == arguments.size())
+        throw usage_error(option + ": no value, or unknown");
       std::string value = equals == argument.npos ? arguments[++i] : argument.substr(equals + 1);
       read_option(out, option, value, percents, limit);
     } else if (!out.input.empty()) {
@@ -91,8 +94,10 @@ command_line read_command_line(const std::vector<std::string>& arguments) {
   }
   if (percents != "none") out.settings = percent_settings(percents);
   if (limit != "none") out.settings.push_back({cairn::gc_off, true, read_limit(limit)});
-  if (out.input.empty() && !out.help) throw usage_error("no package index: name a file, or - for standard input");
-  if (out.settings.empty()) throw usage_error("nothing to measure: --percents and --memory-limit are both none");
+  if (out.input.empty() && !out.help)
+    throw usage_error("no package index: name a file, or - for standard input");
+  if (out.settings.empty())
+    throw usage_error("nothing to measure: --percents and --memory-limit are both none");
   return out;
 }
 

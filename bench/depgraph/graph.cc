@@ -169,7 +169,8 @@ void replace_provider(editor& change, version* old, version* made) {
   for (const provided_name& p : old->provides) {
     package* what = change.edit(p.what->id);
     std::size_t at = place_of(what->providers, old->slot, provider_slot);
-    if (at < what->providers.size() && what->providers[at].by == old) what->providers = without(what->providers, at);
+    if (at < what->providers.size() && what->providers[at].by == old)
+      what->providers = without(what->providers, at);
   }
   // A name that is provided twice has two entries, in the order of the field.
   for (std::size_t i = 0; i < made->provides.size(); i++) {
@@ -214,7 +215,8 @@ package* editor::edit(name_id id) {
   std::size_t i = id / k_fan_out / k_fan_out, j = id / k_fan_out % k_fan_out, k = id % k_fan_out;
   branch* old_branch = base_ == nullptr ? nullptr : base_->at[i].get();
   gc_ptr<branch>& own_branch = made_->at[i];
-  if (own_branch == old_branch) own_branch = old_branch == nullptr ? make_gc<branch>() : make_gc<branch>(*old_branch);
+  if (own_branch == old_branch)
+    own_branch = old_branch == nullptr ? make_gc<branch>() : make_gc<branch>(*old_branch);
 
   twig* old_twig = old_branch == nullptr ? nullptr : old_branch->at[j].get();
   gc_ptr<twig>& own_twig = own_branch->at[j];

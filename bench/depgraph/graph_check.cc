@@ -32,7 +32,8 @@ class checker {
 
 bool mentions(const version& v, name_id id) {
   for (const clause_node& c : v.clauses) {
-    if (std::any_of(c.any_of.begin(), c.any_of.end(), [&](const alternative& a) { return a.wanted->id == id; })) {
+    if (std::any_of(c.any_of.begin(), c.any_of.end(),
+                    [&](const alternative& a) { return a.wanted->id == id; })) {
       return true;
     }
   }
@@ -76,7 +77,8 @@ void checker::check_back_links(name_id id, const package& p) {
   for (std::size_t i = 0; i < p.dependents.size(); i++) {
     const dependent& d = p.dependents[i];
     const version* v = version_in(in_, state_, d.slot);
-    expect(v != nullptr && v->package == d.package && mentions(*v, id), id, "a dependent that does not need it");
+    expect(v != nullptr && v->package == d.package && mentions(*v, id), id,
+           "a dependent that does not need it");
     expect(i == 0 || p.dependents[i - 1].slot < d.slot, id, "dependents out of order");
   }
   std::size_t provided = 0;

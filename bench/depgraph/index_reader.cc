@@ -18,9 +18,17 @@
 namespace depgraph {
 namespace {
 
-enum field : std::size_t { k_package, k_version, k_architecture, k_depends, k_pre_depends, k_provides, k_fields };
+enum field : std::size_t {
+  k_package,
+  k_version,
+  k_architecture,
+  k_depends,
+  k_pre_depends,
+  k_provides,
+  k_fields
+};
 constexpr std::array<std::string_view, k_fields> k_field_names{"Package", "Version",     "Architecture",
-                                                              "Depends", "Pre-Depends", "Provides"};
+                                                               "Depends", "Pre-Depends", "Provides"};
 constexpr std::size_t k_field_limit = 1000;  // per stanza; bounds the search for fields given twice
 
 // Field names know no case.
@@ -94,9 +102,11 @@ void stanza_reader::header(std::string_view text) {
   if (first_line_ == 0) first_line_ = in_.number();
   std::uint64_t hash = name_hash(name);
   if (std::find(seen_.begin(), seen_.end(), hash) != seen_.end()) {
-    in_.fail("field " + std::string(name.substr(0, 60)) + " given twice in the stanza of line " + std::to_string(first_line_));
+    in_.fail("field " + std::string(name.substr(0, 60)) + " given twice in the stanza of line " +
+             std::to_string(first_line_));
   }
-  if (seen_.size() == k_field_limit) in_.fail("more than " + std::to_string(k_field_limit) + " fields in one stanza");
+  if (seen_.size() == k_field_limit)
+    in_.fail("more than " + std::to_string(k_field_limit) + " fields in one stanza");
   seen_.push_back(hash);
   current_ = nullptr;
   for (std::size_t f = 0; f < k_fields; f++) {
@@ -109,7 +119,8 @@ void stanza_reader::header(std::string_view text) {
 
 void stanza_reader::finish() {
   for (field f : {k_package, k_version}) {
-    if (kept_[f].line == 0) in_.fail_at(first_line_, "the stanza has no " + std::string(k_field_names[f]) + " field");
+    if (kept_[f].line == 0)
+      in_.fail_at(first_line_, "the stanza has no " + std::string(k_field_names[f]) + " field");
   }
   std::string_view name = trimmed(kept_[k_package].value), version = trimmed(kept_[k_version].value);
   check(k_package, name_fault(name));
@@ -146,7 +157,8 @@ records read_index(line_reader& in) {
   }
   stanzas.blank_line();  // a file may end without the blank line
   if (into.stanzas.empty()) {
-    in.fail_at(std::max<std::uint64_t>(in.number(), 1), in.number() == 0 ? "empty input" : "no stanza in the input");
+    in.fail_at(std::max<std::uint64_t>(in.number(), 1),
+               in.number() == 0 ? "empty input" : "no stanza in the input");
   }
   into.finish();
   return into;

@@ -93,7 +93,8 @@ bool session::check() {
   child_result child = run_child(arguments(k_check));
   unsigned long long answers = 0, wrong = 0;
   bool whole = std::sscanf(child.output.c_str(), "%llu %llu", &answers, &wrong) == 2;
-  if (whole) std::printf("%llu answers compared with the plain implementation, %llu wrong\n\n", answers, wrong);
+  if (whole)
+    std::printf("%llu answers compared with the plain implementation, %llu wrong\n\n", answers, wrong);
   std::fflush(stdout);
   if (!child.failure.empty()) std::fprintf(stderr, "depgraph: the check %s\n", child.failure.c_str());
   return whole && child.failure.empty();
@@ -137,7 +138,6 @@ int session::run() {
 int parent_main(const command_line& line) {
   index_file input(line.input);
   {
-    std::fprintf(stderr, "reading the index...\n");
     clock::time_point begin = clock::now();
     records from = input.read();
     double seconds = std::chrono::duration<double>(clock::now() - begin).count();

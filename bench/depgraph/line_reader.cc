@@ -61,7 +61,8 @@ void line_reader::check(std::string_view line) const {
   for (std::size_t i = 0; i < line.size(); i++) {
     if (static_cast<unsigned char>(line[i]) < ' ' && line[i] != '\t') {
       char text[80];
-      std::snprintf(text, sizeof text, "not text: byte 0x%02x in column %zu", static_cast<unsigned char>(line[i]), i + 1);
+      std::snprintf(text, sizeof text, "not text: byte 0x%02x in column %zu",
+                    static_cast<unsigned char>(line[i]), i + 1);
       fail(text);
     }
   }
@@ -70,7 +71,9 @@ void line_reader::check(std::string_view line) const {
 bool line_reader::next(std::string_view& line) {
   std::size_t searched = 0;
   for (;;) {
-    if (const void* found = searched == rest_.size() ? nullptr : std::memchr(rest_.data() + searched, '\n', rest_.size() - searched)) {
+    if (const void* found = searched == rest_.size()
+                                ? nullptr
+                                : std::memchr(rest_.data() + searched, '\n', rest_.size() - searched)) {
       std::size_t length = static_cast<std::size_t>(static_cast<const char*>(found) - rest_.data());
       line = rest_.substr(0, length);
       rest_.remove_prefix(length + 1);

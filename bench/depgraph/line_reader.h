@@ -38,7 +38,9 @@ class line_reader {
 
   std::uint64_t number() const { return number_; }  // of the line that next() gave last, from 1
   [[noreturn]] void fail(const std::string& what) const { throw index_error(file_, number_, what); }
-  [[noreturn]] void fail_at(std::uint64_t line, const std::string& what) const { throw index_error(file_, line, what); }
+  [[noreturn]] void fail_at(std::uint64_t line, const std::string& what) const {
+    throw index_error(file_, line, what);
+  }
 
  private:
   bool refill();

@@ -71,7 +71,8 @@ bool any_candidate(const snapshot& state, const clause_node& of, F f) {
       if (satisfies(view(v->number), a.how, view(a.constraint)) && f(v)) return true;
     }
     for (const provider& by : p->providers) {
-      bool fits = a.how == relation::any || (!by.number.empty() && satisfies(view(by.number), a.how, view(a.constraint)));
+      bool fits = a.how == relation::any ||
+                  (!by.number.empty() && satisfies(view(by.number), a.how, view(a.constraint)));
       if (fits && f(by.by.get())) return true;
     }
   }
@@ -115,7 +116,8 @@ struct step {
 
 // The last step of a shortest path of at least one edge, null if there is none.
 template <class Admits>
-step* shortest(const graph& in, const snapshot& state, version* from, version* to, progress& meter, Admits admits) {
+step* shortest(const graph& in, const snapshot& state, version* from, version* to, progress& meter,
+               Admits admits) {
   slot_set seen(in.package_of.size());
   step* head = make_gc<step>();
   head->at = from;
@@ -215,8 +217,8 @@ class component {
 
   const snapshot& state_;
   progress& meter_;
-  slot_map index_;                          // order of discovery
-  cairn::vector<std::uint32_t> low_;        // by index: the least index known to be reachable on the stack
+  slot_map index_;                           // order of discovery
+  cairn::vector<std::uint32_t> low_;         // by index: the least index known to be reachable on the stack
   cairn::vector<std::uint8_t> is_on_stack_;  // by index
   cairn::vector<gc_ptr<version>> stack_;
   cairn::vector<frame> frames_;
@@ -294,13 +296,18 @@ class collapse {
 
 }  // namespace
 
-answer ask(const graph& in, const snapshot& state, const query& asked, progress& meter, std::vector<slot_id>* path) {
+answer ask(const graph& in, const snapshot& state, const query& asked, progress& meter,
+           std::vector<slot_id>* path) {
   version* a = version_in(in, state, asked.a);
   switch (asked.kind) {
-    case query_kind::closure: return closure(in, state, a, meter);
-    case query_kind::why: return why(in, state, a, version_in(in, state, asked.b), meter, path);
-    case query_kind::cycle: return cycle(in, state, a, meter, path);
-    default: return collapse(in, state, meter).run(state.find(a->package->id));
+    case query_kind::closure:
+      return closure(in, state, a, meter);
+    case query_kind::why:
+      return why(in, state, a, version_in(in, state, asked.b), meter, path);
+    case query_kind::cycle:
+      return cycle(in, state, a, meter, path);
+    default:
+      return collapse(in, state, meter).run(state.find(a->package->id));
   }
 }
 

@@ -25,7 +25,8 @@ enum class query_kind : std::uint8_t {
   breaks,   // what else loses the last candidate of a clause, in the end, when all versions of a's package go
 };
 inline constexpr std::size_t k_query_kinds = 4;
-inline constexpr std::array<std::string_view, k_query_kinds> k_query_names{"closure", "why", "cycle", "breaks"};
+inline constexpr std::array<std::string_view, k_query_kinds> k_query_names{"closure", "why", "cycle",
+                                                                           "breaks"};
 
 struct query {
   query_kind kind;
@@ -60,7 +61,8 @@ class query_source {
  private:
   void index_owners() {
     owner_.assign(from_.names.size(), k_nobody);
-    for (std::size_t s = from_.stanzas.size(); s-- > 0;) owner_[from_.stanzas[s].name] = static_cast<slot_id>(s);
+    for (std::size_t s = from_.stanzas.size(); s-- > 0;)
+      owner_[from_.stanzas[s].name] = static_cast<slot_id>(s);
   }
   slot_id anything() { return static_cast<slot_id>(random(from_.stanzas.size())); }
   slot_id depended_on() {

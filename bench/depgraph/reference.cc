@@ -54,7 +54,7 @@ bool fits(std::string_view version, const target& wanted) {
 }  // namespace
 
 int reference_version_order(std::string_view a, std::string_view b) {
-  auto cut = [](std::string_view v, std::string_view (&out)[3]) {
+  auto cut = [](std::string_view v, std::string_view(&out)[3]) {
     std::size_t colon = v.find(':');
     out[0] = colon == v.npos ? "0" : v.substr(0, colon);
     std::string_view rest = colon == v.npos ? v : v.substr(colon + 1);
@@ -113,10 +113,14 @@ reference::reference(const records& from, const std::vector<std::uint32_t>& gene
 
 answer reference::ask(const query& asked) const {
   switch (asked.kind) {
-    case query_kind::closure: return closure(asked.a);
-    case query_kind::why: return why(asked.a, asked.b);
-    case query_kind::cycle: return cycle(asked.a);
-    default: return breaks(asked.a);
+    case query_kind::closure:
+      return closure(asked.a);
+    case query_kind::why:
+      return why(asked.a, asked.b);
+    case query_kind::cycle:
+      return cycle(asked.a);
+    default:
+      return breaks(asked.a);
   }
 }
 
@@ -214,7 +218,8 @@ answer reference::breaks(slot_id a) const {
     for (slot_id s = 0; s < edges_.size(); s++) {
       if (gone[s]) continue;
       for (const std::vector<slot_id>& any_of : candidates_[s]) {
-        if (any_of.empty() || !std::all_of(any_of.begin(), any_of.end(), [&](slot_id c) { return gone[c]; })) continue;
+        if (any_of.empty() || !std::all_of(any_of.begin(), any_of.end(), [&](slot_id c) { return gone[c]; }))
+          continue;
         gone[s] = changed = true;
         out.add(s);
         break;
@@ -231,7 +236,8 @@ bool reference::is_answer(const query& asked, const std::vector<slot_id>& path) 
   slot_id goal = asked.kind == query_kind::why ? asked.b : asked.a;
   if (path.size() != right.length + 1 || path.front() != asked.a || path.back() != goal) return false;
   for (std::size_t i = 0; i + 1 < path.size(); i++) {
-    if (std::find(edges_[path[i]].begin(), edges_[path[i]].end(), path[i + 1]) == edges_[path[i]].end()) return false;
+    if (std::find(edges_[path[i]].begin(), edges_[path[i]].end(), path[i + 1]) == edges_[path[i]].end())
+      return false;
   }
   return true;
 }

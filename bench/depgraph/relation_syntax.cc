@@ -27,8 +27,9 @@ class scanner {
     at_++;
     return true;
   }
-  bool fail(std::string what) {
-    if (fault_.empty()) fault_ = std::move(what) + " at " + near();
+  bool fail(const std::string& what) { return fail_there(what + " at " + near()); }
+  bool fail_there(std::string what) {  // what names the place itself
+    if (fault_.empty()) fault_ = std::move(what);
     return false;
   }
   const std::string& fault() const { return fault_; }
@@ -66,7 +67,8 @@ bool scanner::constraint(relation& how, std::string_view& version) {
   else return fail(sign.empty() ? "no relation" : "unknown relation " + quoted(sign));
   skip_blanks();
   version = take_while([](char c) { return c != ')' && !is_blank(c); });
-  if (std::string fault = version_fault(version); !fault.empty()) return fail(fault);
+  if (version.empty()) return fail("no version");
+  if (std::string fault = version_fault(version); !fault.empty()) return fail_there(fault);
   return take(')') || fail("no \")\" after the version");
 }
 
@@ -95,7 +97,8 @@ bool scanner::restriction(char close, bool& applies) {
 bool scanner::target_text(std::string_view& name, relation& how, std::string_view& version, bool& applies) {
   skip_blanks();
   name = take_while(is_name_char);
-  if (std::string fault = name_fault(name); !fault.empty()) return fail(fault);
+  if (name.empty()) return fail("no package name");
+  if (std::string fault = name_fault(name); !fault.empty()) return fail_there(fault);
   if (!done() && text_[at_] == ':') {
     at_++;
     if (take_while(is_name_char).empty()) return fail("no architecture after \":\"");
@@ -145,7 +148,8 @@ std::string version_fault(std::string_view version) {
   if (!is_alnum(rest[0])) return bad("it must start with a letter or digit");
   if (rest.ends_with('-')) return bad("the revision is empty");
   for (char c : rest) {
-    if (!is_alnum(c) && c != '.' && c != '+' && c != '-' && c != '~' && c != ':' && c != '_') return bad("odd characters");
+    if (!is_alnum(c) && c != '.' && c != '+' && c != '-' && c != '~' && c != ':' && c != '_')
+      return bad("odd characters");
   }
   return {};
 }
@@ -182,7 +186,7 @@ std::string read_provides(std::string_view field, std::string_view architecture,
     relation how;
     bool applies;
     if (!in.target_text(name, how, version, applies)) return in.fault();
-    if (how != relation::any && how != relation::equal) in.fail("a provided version needs \"=\"");
+    if (how != relation::any && how != relation::equal) in.fail_there("a provided version needs \"=\"");
     if (applies) into.provides.push_back({into.intern(name), how, into.store(version)});
     in.skip_blanks();
     if (!in.done() && !in.take(',')) in.fail("no \",\"");

@@ -70,11 +70,16 @@ bool satisfies(std::string_view version, relation how, std::string_view wanted) 
   if (how == relation::any) return true;
   std::strong_ordering order = version_order(version, wanted);
   switch (how) {
-    case relation::earlier: return order < 0;
-    case relation::earlier_equal: return order <= 0;
-    case relation::equal: return order == 0;
-    case relation::later_equal: return order >= 0;
-    default: return order > 0;
+    case relation::earlier:
+      return order < 0;
+    case relation::earlier_equal:
+      return order <= 0;
+    case relation::equal:
+      return order == 0;
+    case relation::later_equal:
+      return order >= 0;
+    default:
+      return order > 0;
   }
 }
 

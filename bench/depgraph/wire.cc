@@ -25,7 +25,8 @@ void each_figure(Measured& m, F f) {
   f("build_s", m.build_s);
   f("timed_s", m.timed_s);
   f("replaced", m.replaced);
-  for (std::size_t k = 0; k < k_query_kinds; k++) each_of_spread(std::string(k_query_names[k]), m.kinds[k], f);
+  for (std::size_t k = 0; k < k_query_kinds; k++)
+    each_of_spread(std::string(k_query_names[k]), m.kinds[k], f);
   each_of_spread("queries", m.all, f);
   each_of_spread("gaps", m.gaps, f);
   each_of_spread("pauses", m.pauses, f);

@@ -25,7 +25,8 @@ class timing {
  public:
   timing(const records& from, graph* subject, const plan& what)
       : from_(from), subject_(subject), what_(what), audit_(from), generations_(from.stanzas.size()) {
-    for (unsigned i = 0; i < what.readers; i++) readers_.push_back(std::make_unique<reader>(from, mixed(what.seed) + i));
+    for (unsigned i = 0; i < what.readers; i++)
+      readers_.push_back(std::make_unique<reader>(from, mixed(what.seed) + i));
   }
 
   void run(measured& out);
@@ -112,8 +113,8 @@ void timing::watch(measured& out) {
   for (bool halfway = false; elapsed() < what_.seconds;) {
     cairn::sleep_for(std::chrono::milliseconds(10));
     cairn::gc::stats now = cairn::gc::read_stats();
-    out.peak_mapped_bytes =
-        std::max(out.peak_mapped_bytes, static_cast<double>(now.heap_mapped_bytes - now.heap_released_bytes));
+    out.peak_mapped_bytes = std::max(out.peak_mapped_bytes,
+                                     static_cast<double>(now.heap_mapped_bytes - now.heap_released_bytes));
     if (!halfway && elapsed() >= what_.seconds / 2) {
       halfway = true;
       audit_wanted_.store(true, std::memory_order_relaxed);

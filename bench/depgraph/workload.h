@@ -18,7 +18,7 @@ namespace depgraph {
 
 // What is varied. A limit goes with the heap trigger off, as is usual with Go.
 struct setting {
-  int percent = 100;           // cairn::gc_off: off
+  int percent = 100;  // cairn::gc_off: off
   bool has_limit = false;
   std::size_t limit_bytes = 0;  // 0: half as much again as the graph needs
 

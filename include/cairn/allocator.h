@@ -101,8 +101,4 @@ constexpr bool operator==(const gc_allocator<T>&, const gc_allocator<U>&) noexce
 template <class T>
 using vector = std::vector<T, gc_allocator<T>>;
 
-// Its destructor would only destroy elements and give memory back.
-template <class T>
-inline constexpr bool skip_destructor<std::vector<T, gc_allocator<T>>> = skip_destructor<T>;
-
 }  // namespace cairn

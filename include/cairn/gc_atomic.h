@@ -25,7 +25,7 @@ class gc_atomic {
   constexpr gc_atomic() noexcept = default;
   constexpr gc_atomic(T* p) noexcept : p_(p) {}
   constexpr gc_atomic(const gc_ptr<T>& p) noexcept : p_(p) {}
-  constexpr gc_atomic(std::nullptr_t) noexcept {}
+  constexpr gc_atomic(std::nullptr_t) noexcept : p_(nullptr) {}
   gc_atomic(const gc_atomic&) = delete;
   gc_atomic& operator=(const gc_atomic&) = delete;
 

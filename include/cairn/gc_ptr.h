@@ -195,7 +195,9 @@ class gc_ptr : public detail::handle<gc_ptr<T>, T> {
   template <class U>
   using rebind = gc_ptr<U>;
 
-  constexpr gc_ptr() noexcept : gc_ptr(static_cast<T*>(nullptr)) {}
+  // The one constructor without barrier: with it GCC 12 would not initialise statics at compile time, and reset what
+  // other files' initialisers stored in them. Where a word may still hold an old pointer, construct from nullptr.
+  constexpr gc_ptr() noexcept : p_(nullptr) {}
   constexpr gc_ptr(T* p) noexcept {
     if (std::is_constant_evaluated()) {
       p_ = p;

@@ -82,8 +82,8 @@ class stored_call {
       stored_call* self;
       ~guard() { self->destroy(); }
     } at_end{this};
-    return std::apply([](F& f, A&... a) -> decltype(auto) { return std::invoke(std::move(f), std::move(a)...); },
-                      call_);
+    return std::apply(
+        [](F& f, A&... a) -> decltype(auto) { return std::invoke(std::move(f), std::move(a)...); }, call_);
   }
   void destroy() noexcept {
     std::destroy_at(std::addressof(call_));
@@ -112,9 +112,9 @@ struct go_closure : closure {
 // Where the result of a spawned function lies until it is taken.
 template <class R>
 struct task_state : task_base {
-  using stored = std::conditional_t<std::is_void_v<R>, char,
-                                    std::conditional_t<std::is_reference_v<R>, std::remove_reference_t<R>*,
-                                                       std::remove_cv_t<R>>>;
+  using stored = std::conditional_t<
+      std::is_void_v<R>, char,
+      std::conditional_t<std::is_reference_v<R>, std::remove_reference_t<R>*, std::remove_cv_t<R>>>;
   union {
     stored value;
   };
@@ -209,10 +209,11 @@ class task {
 
  private:
   template <class F, class... A>
-    requires std::invocable<std::decay_t<F>, std::decay_t<A>...>
+  requires std::invocable<std::decay_t<F>, std::decay_t<A>...>
   friend task<std::invoke_result_t<std::decay_t<F>, std::decay_t<A>...>> spawn(F&& f, A&&... a);
 
-  explicit task(detail::task_state<R>* state) : slot_(detail::root_acquire(static_cast<detail::task_base*>(state))) {}
+  explicit task(detail::task_state<R>* state)
+      : slot_(detail::root_acquire(static_cast<detail::task_base*>(state))) {}
   detail::task_state<R>* state() const noexcept {
     return static_cast<detail::task_state<R>*>(static_cast<detail::task_base*>(*slot_));
   }
@@ -223,7 +224,7 @@ class task {
 // Starts a goroutine that calls f(a...), copied as by std::thread. An exception that leaves it ends the program with
 // a message and status 2. Throws std::bad_alloc or std::system_error when it cannot be started.
 template <class F, class... A>
-  requires std::invocable<std::decay_t<F>, std::decay_t<A>...>
+requires std::invocable<std::decay_t<F>, std::decay_t<A>...>
 void go(F&& f, A&&... a) {
   using made = detail::go_closure<std::decay_t<F>, std::decay_t<A>...>;
   detail::start_goroutine(detail::make_go_closure<made>(std::forward<F>(f), std::forward<A>(a)...), nullptr);
@@ -231,8 +232,8 @@ void go(F&& f, A&&... a) {
 
 // The same, with a task by which the result, or the exception, can be had.
 template <class F, class... A>
-  requires std::invocable<std::decay_t<F>, std::decay_t<A>...>
-task<std::invoke_result_t<std::decay_t<F>, std::decay_t<A>...>> spawn(F&& f, A&&... a) {
+requires std::invocable<std::decay_t<F>, std::decay_t<A>...>
+    task<std::invoke_result_t<std::decay_t<F>, std::decay_t<A>...>> spawn(F&& f, A&&... a) {
   using result = std::invoke_result_t<std::decay_t<F>, std::decay_t<A>...>;
   using made = detail::task_closure<result, std::decay_t<F>, std::decay_t<A>...>;
   made* function = detail::make_go_closure<made>(std::forward<F>(f), std::forward<A>(a)...);
@@ -260,9 +261,9 @@ void sleep_until(std::chrono::steady_clock::time_point when);
 template <std::invocable F>
 auto blocking(F&& f) -> std::invoke_result_t<F> {
   using result = std::invoke_result_t<F>;
-  using kept = std::conditional_t<std::is_void_v<result>, char,
-                                  std::conditional_t<std::is_reference_v<result>, std::remove_reference_t<result>*,
-                                                     std::remove_cv_t<result>>>;
+  using kept = std::conditional_t<
+      std::is_void_v<result>, char,
+      std::conditional_t<std::is_reference_v<result>, std::remove_reference_t<result>*, std::remove_cv_t<result>>>;
   struct call {
     F&& f;
     std::optional<kept> value;

@@ -23,7 +23,7 @@ struct options {
   std::optional<int> gc_percent = {};            // CAIRNGC: 100; gc_off
   std::optional<std::size_t> memory_limit = {};  // CAIRNMEMLIMIT: soft limit in bytes on all that the runtime maps
   std::optional<int> max_procs = {};             // CAIRNMAXPROCS: the CPUs this process may use
-  std::optional<std::size_t> stack_size = {};    // CAIRNSTACK: address space of a goroutine's stack, bytes
+  std::optional<std::size_t> stack_size = {};  // CAIRNSTACK: address space of a goroutine's stack, bytes
 };
 
 namespace detail {
@@ -36,9 +36,9 @@ void run_main(void (*fn)(void*), void* arg, const options& chosen);
 // their next call into the library. run waits for them for a second at most, then leaves their threads running as
 // attached ones and says so on standard error. May be called again; nested it throws std::logic_error.
 template <class F>
-  requires std::invocable<F&> && (std::same_as<std::invoke_result_t<F&>, void> ||
-                                  std::convertible_to<std::invoke_result_t<F&>, int>)
-int run(F&& main, options chosen = {}) {
+requires std::invocable<F&> &&
+    (std::same_as<std::invoke_result_t<F&>, void> ||
+     std::convertible_to<std::invoke_result_t<F&>, int>)int run(F&& main, options chosen = {}) {
   struct call {
     std::remove_reference_t<F>* function;
     int status;

@@ -27,7 +27,7 @@ class wait_group {
 
   // Runs f in a goroutine that the group counts: done() is called however f ends.
   template <class F>
-    requires std::invocable<std::decay_t<F>>
+  requires std::invocable<std::decay_t<F>>
   void go(F&& f) {
     add();
     try {

@@ -12,8 +12,8 @@
 #include "cairn/go.h"
 #include "cairn/run.h"
 #include "cairn/sync.h"
-#include "tests/sched/support.h"
 #include "tests/scale.h"
+#include "tests/sched/support.h"
 
 namespace cairn::sched {
 namespace {
@@ -22,12 +22,12 @@ using namespace std::chrono_literals;
 
 int twice(int x) { return 2 * x; }
 
-// Counts its copies and whether each was destroyed.
+// Counts how many there are.
 struct counted {
-  explicit counted(int* alive) : alive_(alive) { ++*alive_; }
+  explicit counted(std::atomic<int>* alive) : alive_(alive) { ++*alive_; }
   counted(const counted& o) : alive_(o.alive_) { ++*alive_; }
   ~counted() { --*alive_; }
-  int* alive_;
+  std::atomic<int>* alive_;
 };
 
 TEST(Go, RunsAFunctionWithCopiesOfItsArguments) {
@@ -80,18 +80,18 @@ TEST(Spawn, ATaskGivesItsResultOnce) {
 }
 
 TEST(Spawn, GoexitIsReportedByGetAndRunsDestructors) {
-  int alive = 0;
+  std::atomic<int> alive{0};
   task<void> t = spawn([&] {
     counted here(&alive);
     goexit();
   });
   EXPECT_THROW(t.get(), goroutine_exited);
-  EXPECT_EQ(alive, 0);
+  EXPECT_EQ(alive.load(), 0);
   EXPECT_THROW(goexit(), std::logic_error);  // the test's thread is no goroutine
 }
 
 TEST(Spawn, EverythingIsDestroyedWhoeverComesLast) {
-  int in_closure = 0, in_result = 0;
+  std::atomic<int> in_closure{0}, in_result{0};
   auto body = [c = counted(&in_closure), &in_result](std::atomic<int>* gate) {
     while (gate->load() == 0) std::this_thread::sleep_for(100us);
     return counted(&in_result);
@@ -106,8 +106,8 @@ TEST(Spawn, EverythingIsDestroyedWhoeverComesLast) {
     std::this_thread::sleep_for(5ms);
   }
   EXPECT_TRUE(eventually([&] { return num_goroutines() == 0; }));
-  EXPECT_TRUE(eventually([&] { return in_result == 0; }));
-  EXPECT_EQ(in_closure, 1);  // body's own
+  EXPECT_TRUE(eventually([&] { return in_result.load() == 0; }));
+  EXPECT_EQ(in_closure.load(), 1);  // body's own
 }
 
 TEST(Spawn, ThousandsOneByOneAndInBatches) {
@@ -240,7 +240,8 @@ TEST_F(GoDeathTest, AnExceptionThatLeavesAGoroutineEndsTheProgram) {
         go([] { throw std::runtime_error("nobody caught this"); });
         std::this_thread::sleep_for(20s);
       },
-      testing::ExitedWithCode(2), "an exception left goroutine [0-9]+, of type std::runtime_error: nobody caught this");
+      testing::ExitedWithCode(2),
+      "an exception left goroutine [0-9]+, of type std::runtime_error: nobody caught this");
   EXPECT_EXIT(
       {
         go([] { throw 5; });

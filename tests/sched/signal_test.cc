@@ -45,8 +45,8 @@ TEST(Signal, OnesOfTheProgramsOwnGoToTheEarlierHandler) {
 
 TEST(Signal, TheRuntimesOwnDoNot) {
   self();
-  crowd threads;
   std::atomic<int> ready{0};
+  crowd threads;
   for (int i = 0; i < 4; ++i) {
     threads.add([&](const std::atomic<bool>& stop) {
       m& me = self();

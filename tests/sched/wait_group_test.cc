@@ -4,8 +4,8 @@
 #include <memory>
 
 #include "cairn/sync.h"
-#include "tests/sched/support.h"
 #include "tests/scale.h"
+#include "tests/sched/support.h"
 
 namespace cairn::sched {
 namespace {

@@ -348,7 +348,9 @@ void run_all() {
     else goroutines.go([seed] { work(seed); });
   }
   for (std::uint64_t i = 0; i < 2; ++i) threads.emplace_back(force_cycles, mix(~g_settings.seed + i));
-  std::this_thread::sleep_for(std::chrono::seconds(g_settings.seconds));
+  // In short sleeps: one that a signal interrupts goes on for what was left of it, the time of the stop not counted.
+  const auto end = clock::now() + std::chrono::seconds(g_settings.seconds);
+  while (clock::now() < end) std::this_thread::sleep_for(20ms);
   stop.store(true);
   for (auto& t : threads) t.join();
   goroutines.wait();

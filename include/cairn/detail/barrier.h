@@ -15,7 +15,8 @@
 //
 // Constructing counts as overwriting, because a gc_ptr has no destructor that could have told the collector that the
 // word's last value is gone. The exception is a word on the caller's own stack: there what a scope leaves behind is
-// forgotten silently anyway, and what comes in is on the stack already.
+// forgotten silently anyway, and what comes in is on the stack already. (Default construction has no barrier, see
+// gc_ptr; containers with gc_allocator clear what they destroy, so their words are null before it.)
 #pragma once
 #include <algorithm>
 #include <array>
@@ -121,19 +122,20 @@ template <class T, class Named = T>
   if (r.wanted) [[unlikely]] tell<T, Named>(slot, r.old, value);
 }
 
-// True where the compiler sees that `slot` is a local variable of the function it compiles. It folds a comparison of
-// two variables' addresses; but a weak symbol may be another name of any static variable, so the comparison with one
-// is folded for locals only. Not with clang, which moves locals of a coroutine to its frame, perhaps a heap object,
-// after it has folded this.
-extern "C" const char cairn_address_of_no_local [[gnu::weak]];
-[[gnu::always_inline]] inline bool is_local(const void* slot) noexcept {
+// True where the compiler sees that `slot` is a local variable of the function it compiles. GCC folds a comparison of
+// two variables' addresses; but an alias of what it does not see may be another name of any static or thread-local
+// variable, so the comparison with one is folded for locals only. Not with clang, which moves locals of a coroutine to
+// its frame, perhaps a heap object, after it has folded this.
 #if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
-  return __builtin_constant_p(slot == static_cast<const void*>(&cairn_address_of_no_local));
-#else
-  static_cast<void>(slot);
-  return false;
-#endif
+extern "C" {
+[[maybe_unused, gnu::weakref("cairn_barrier_flags")]] static unsigned char cairn_name_of_no_local;
 }
+[[gnu::always_inline]] inline bool is_local(const void* slot) noexcept {
+  return __builtin_constant_p(slot == static_cast<const void*>(&cairn_name_of_no_local));
+}
+#else
+inline bool is_local(const void*) noexcept { return false; }
+#endif
 
 // The construction of a managed pointer in a word that may have held another one.
 template <class T>

@@ -23,14 +23,29 @@ inline constexpr int k_most_fields = {MOST};
 
 template <class... F>
 struct type_list {{}};
-
-// Brace elements of T (bases and members; an array is one): the most `{{}}` that it can be made from. -1: it cannot be
-// made from `{{}}` at all. More than k_most_fields: too many.
-template <class T>
-consteval int count_fields() {{
-  int n = -1;
-  if constexpr (requires {{ T{{}}; }}) n = 0;
 """
+
+COUNT = """
+// Brace elements of T (bases and members; an array is one): the most `{}` that T can be made from. -1: T cannot be made
+// from `{}` at all. More than k_most_fields: too many. An element that `{}` does not initialise ends the count early,
+// if it and those after it have initialisers of their own.
+template <class T, int n = 0, bool found = false>
+consteval int count_elements() {
+  if constexpr (made_from<T, n>()) {
+    if constexpr (n > k_most_fields) return n;
+    else return count_elements<T, n + 1, true>();
+  } else if constexpr (found) {
+    return n - 1;
+  } else if constexpr (n > k_most_fields) {
+    return -1;
+  } else {
+    return count_elements<T, n + 1, false>();
+  }
+}
+
+// Brace element i of T can be made from a Probe, those before it from `{}`.
+template <class T, class Probe, int i>
+consteval bool element_takes() {"""
 
 
 def wrap(text, indent):
@@ -41,18 +56,28 @@ def names(n):
     return ["f%d" % k for k in range(1, n + 1)]
 
 
+def cases(result, count):
+    return ["  %sif constexpr (%s == %d) return %s;" % ("else " if i else "", result[0], i, result[1](i))
+            for i in range(count)]
+
+
+def visit(name, macro):
+    out = ["template <int n, template <class> class Wanted, class T, class Visitor>",
+           "constexpr void %s(T& object, Visitor&& visitor) {" % name, "  if constexpr (n == 0) {"]
+    for i in range(1, MOST + 1):
+        out += ["  } else if constexpr (n == %d) {" % i, wrap("auto& [%s] = object;" % ",".join(names(i)), "    "),
+                wrap(" ".join("%s(%s)" % (macro, f) for f in names(i)), "    ")]
+    return out + ["  }", "}"]
+
+
 def main():
-    out = [HEAD.rstrip("\n"), "  // clang-format off"]
-    for i in range(1, MOST + 2):
-        out.append("  if constexpr (requires { T{%s}; }) n = %d;" % (",".join(["{}"] * i), i))
-    out += ["  // clang-format on", "  return n;", "}", "",
-            "// Brace element i of T can be made from a Probe, those before it from `{}`.",
-            "template <class T, class Probe, int i>", "consteval bool element_takes() {", "  // clang-format off"]
-    for i in range(MOST):
-        out.append("  %sif constexpr (i == %d) return requires(Probe p) { T{%sp}; };"
-                   % ("else " if i else "", i, "{}," * i))
-    out += ["  else return true;", "  // clang-format on", "}", "",
-            "// The members of an aggregate without bases, with no unnamed union, that has n of them.",
+    out = [HEAD, "// T can be made from n `{}`.",
+           "template <class T, int n>", "consteval bool made_from() {", "  // clang-format off"]
+    out += cases(("n", lambda i: "requires { T{%s}; }" % ",".join(["{}"] * i)), MOST + 2)
+    out += ["  // clang-format on", "}", COUNT, "  // clang-format off"]
+    out += cases(("i", lambda i: "requires(Probe& p) { T{%sp}; }" % ("{}," * i)), MOST + 1)
+    out += ["  // clang-format on", "}", "",
+            "// The members of an aggregate that has n of them, of bases that have none, and no nameless union or struct.",
             "// clang-format off",
             "template <int n, class T>", "constexpr auto field_types(T& object) {", "  if constexpr (n == 0) {",
             "    return type_list<>{};"]
@@ -60,14 +85,16 @@ def main():
         out += ["  } else if constexpr (n == %d) {" % i, wrap("auto& [%s] = object;" % ",".join(names(i)), "    "),
                 wrap("return type_list<%s>{};" % ", ".join("decltype(%s)" % f for f in names(i)), "    ")]
     out += ["  }", "}", "",
-            "// visitor(member) for those members whose type Wanted picks: a bit-field, which has no address, must not be.",
-            "#define CAIRN_VISIT_(f) if constexpr (Wanted<decltype(f)>::value) visitor(f);",
-            "template <int n, template <class> class Wanted, class T, class Visitor>",
-            "constexpr void visit_fields(T& object, Visitor&& visitor) {", "  if constexpr (n == 0) {"]
-    for i in range(1, MOST + 1):
-        out += ["  } else if constexpr (n == %d) {" % i, wrap("auto& [%s] = object;" % ",".join(names(i)), "    "),
-                wrap(" ".join("CAIRN_VISIT_(%s)" % f for f in names(i)), "    ")]
-    out += ["  }", "}", "#undef CAIRN_VISIT_", "// clang-format on", "", "}  // namespace cairn::detail"]
+            "// visitor(member) for those members whose type Wanted picks.",
+            "#define CAIRN_VISIT_(f) if constexpr (Wanted<decltype(f)>::value) visitor(f);"]
+    out += visit("visit_fields", "CAIRN_VISIT_")
+    out += ["#undef CAIRN_VISIT_", "",
+            "// visitor.operator()<its type>(its address) for those members. A bit-field, which has none, must not be",
+            "// wanted. A packed member has one, but no reference to its type would bind to it.",
+            "#define CAIRN_VISIT_(f) if constexpr (Wanted<decltype(f)>::value) \\",
+            "  visitor.template operator()<decltype(f)>(&reinterpret_cast<const volatile char&>(f));"]
+    out += visit("visit_places", "CAIRN_VISIT_")
+    out += ["#undef CAIRN_VISIT_", "// clang-format on", "", "}  // namespace cairn::detail"]
     print("\n".join(out))
 
 
