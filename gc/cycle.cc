@@ -14,6 +14,7 @@
 #include "heap/delay.h"
 #include "heap/mheap.h"
 #include "sched/handshake.h"
+#include "sched/park.h"
 
 namespace cairn::gc {
 namespace {
@@ -177,23 +178,53 @@ bool cycles_allowed() noexcept {
 
 namespace {
 
+void acquire_cycle_lock() {
+  heap::lock& lock = rt().cycle_lock;
+  if (lock.try_lock()) return;
+  if (sched::m* self = sched::current()) sched::in_safe_state(*self, [&lock] { lock.lock(); });
+  else lock.lock();
+}
+
+void release_cycle_lock() noexcept {
+  rt().cycle_lock.unlock();
+  rt().cycle_lock_released.fetch_add(1, std::memory_order_release);  // pairs with wait_or_lock
+  sched::futex_wake(rt().cycle_lock_released, INT32_MAX);
+}
+
+bool is_due() noexcept {
+  const pacing& p = rt().pace;
+  return p.live.load(std::memory_order_relaxed) >= p.trigger.load(std::memory_order_relaxed);
+}
+
+// The cycle lock, unless the cycle that was due has been run by somebody else meanwhile: then false. Not simply the lock:
+// threads that collect in a loop would keep the others waiting for cycles that they have no use for.
+bool lock_while_due() {
+  runtime& r = rt();
+  while (is_due()) {
+    const std::uint32_t seen = r.cycle_lock_released.load(std::memory_order_acquire);
+    if (r.cycle_lock.try_lock()) return true;
+    sched::park(sched::self(), r.cycle_lock_released, seen);
+  }
+  return false;
+}
+
 // As run_cycle, the caller's registers spilled.
 void run_cycle_spilled(cycle_reason reason) {
-  {
-    sched::safe_lock lock(rt().cycle_lock);
-    if (!cycles_allowed()) return;
-    // Another thread may have run the cycle that was due while this one waited.
-    const pacing& p = rt().pace;
-    if (reason == cycle_reason::heap &&
-        p.live.load(std::memory_order_relaxed) < p.trigger.load(std::memory_order_relaxed))
-      return;
-    run_locked(reason);
+  if (reason == cycle_reason::heap) {
+    if (!lock_while_due()) return;
+  } else {
+    acquire_cycle_lock();
   }
+  if (cycles_allowed()) run_locked(reason);
+  release_cycle_lock();
   background::wake();
   if (!rt().specials.queue.empty()) finalizers::wake();
 }
 
 }  // namespace
+
+cycle_guard::cycle_guard() { acquire_cycle_lock(); }
+cycle_guard::~cycle_guard() { release_cycle_lock(); }
 
 // The scan of this thread's stack begins here, at the library's edge: the frames below hold leftovers of earlier calls
 // in their gaps, the same ones each time, and would keep what these point to for good.

@@ -27,6 +27,15 @@
 
 namespace cairn::gc {
 
+// Holds runtime::cycle_lock, waited for in the safe state.
+class [[nodiscard]] cycle_guard {
+ public:
+  cycle_guard();
+  ~cycle_guard();
+  cycle_guard(const cycle_guard&) = delete;
+  cycle_guard& operator=(const cycle_guard&) = delete;
+};
+
 enum class cycle_reason { heap, forced, periodic, out_of_memory };
 
 // A cycle if one is due: heap_live has reached the trigger. Depth 0. Cheap when not.

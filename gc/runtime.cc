@@ -90,7 +90,7 @@ void start(const options& chosen, bool) {
   if (chosen.max_procs) sched::set_max_procs(*chosen.max_procs);
   if (chosen.stack_size) sched::set_stack_size(*chosen.stack_size);
   if (chosen.gc_percent || chosen.memory_limit) {
-    sched::safe_lock lock(r.cycle_lock);
+    cycle_guard guard;
     update_goal();
   }
 }

@@ -60,6 +60,8 @@ struct runtime {
 
   // Serialises cycles and whatever else stops the world. Waited for in the safe state.
   heap::lock cycle_lock;
+  // Raised and woken whenever cycle_lock was given up: see collect_if_due.
+  std::atomic<std::uint32_t> cycle_lock_released{0};
   // no_gc_scopes that exist. Changed under cycle_lock, so that none begins during a cycle.
   std::atomic<std::uint32_t> no_gc_scopes{0};
 };

@@ -116,7 +116,7 @@ void force_cycle(const char* function) {
 }
 
 void verify_spilled(void* result) {
-  sched::safe_lock lock(rt().cycle_lock);
+  cycle_guard guard;
   finish_sweep();
   with_loaded_objects(
       [](void* arg) {
@@ -175,7 +175,7 @@ int set_percent(int percent) {
   sched::self();
   int old = 0;
   {
-    sched::safe_lock lock(rt().cycle_lock);
+    cycle_guard guard;
     old = rt().pace.percent.exchange(percent, std::memory_order_relaxed);
     update_goal();
   }
@@ -187,7 +187,7 @@ std::size_t set_memory_limit(std::size_t bytes) {
   sched::self();
   std::size_t old = 0;
   {
-    sched::safe_lock lock(rt().cycle_lock);
+    cycle_guard guard;
     old = rt().pace.memory_limit.exchange(bytes, std::memory_order_relaxed);
     update_goal();
   }
@@ -217,7 +217,7 @@ bool verify() {
 
 no_gc_scope::no_gc_scope() {
   sched::m& self = sched::self();
-  sched::safe_lock lock(rt().cycle_lock);  // a cycle that runs ends first
+  cycle_guard guard;  // a cycle that runs ends first
   ++self.gc_words[0];
   rt().no_gc_scopes.fetch_add(1, std::memory_order_relaxed);
 }

@@ -1078,8 +1078,8 @@ struct volatile_one {
 struct enum_with_operator {
   enum class e { zero, one } value = e::one;
   friend constexpr bool operator==(e, e) { return true; }
-  static_assert(e::zero == e::one);
 };
+static_assert(enum_with_operator::e::zero == enum_with_operator::e::one);
 struct empty_with_destructor {
   ~empty_with_destructor() { ++some_global; }
 };
