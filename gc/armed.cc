@@ -72,7 +72,7 @@ void free_large(heap::mspan* s) noexcept {
   s->n_alloc = 0;
   central.freed.fetch_add(1, std::memory_order_relaxed);
   heap::the_heap.free_span(s);
-  rt().pace.live.fetch_sub(bytes, std::memory_order_relaxed);
+  rt().pace.subtract_live(bytes);
 }
 
 // The slot waits in the thread's cache for the next object of its class.
@@ -148,10 +148,7 @@ void free_object(void* p) noexcept {
 
 std::uint64_t add_cleanup(const void* p, closure* function) {
   heap::object_ref o;
-  if (!gc::find_allocated(p, o)) {
-    gc::drop(function);
-    gc::not_a_heap_object("add_cleanup");
-  }
+  if (!gc::find_allocated(p, o)) gc::not_a_heap_object("add_cleanup");
   gc::finalizers::ensure_started();
   rt().specials.reserve();
   std::uint64_t id = 0;
@@ -161,9 +158,8 @@ std::uint64_t add_cleanup(const void* p, closure* function) {
   }
   keep_alive(p);
   keep_alive(function);
-  if (id != 0) return id;
-  gc::drop(function);
-  throw std::bad_alloc();
+  if (id == 0) throw std::bad_alloc();
+  return id;
 }
 
 bool stop_cleanup(std::uint64_t id) noexcept {
@@ -178,10 +174,7 @@ bool stop_cleanup(std::uint64_t id) noexcept {
 
 void set_finalizer(const void* p, closure* function) {
   heap::object_ref o;
-  if (!gc::find_allocated(p, o)) {
-    gc::drop(function);
-    gc::not_a_heap_object("set_finalizer");
-  }
+  if (!gc::find_allocated(p, o)) gc::not_a_heap_object("set_finalizer");
   gc::finalizers::ensure_started();
   rt().specials.reserve();
   closure* replaced = nullptr;
@@ -192,8 +185,8 @@ void set_finalizer(const void* p, closure* function) {
   }
   keep_alive(p);
   keep_alive(function);
-  gc::drop(done ? replaced : function);
   if (!done) throw std::bad_alloc();
+  gc::drop(replaced);
 }
 
 void clear_finalizer(const void* p) noexcept {

@@ -29,6 +29,13 @@ struct pacing {
   std::atomic<std::size_t> live{0};
   std::atomic<std::ptrdiff_t> external{0};
 
+  // `n` bytes fewer are live. Not below 0: some may not have been counted yet by who allocated them.
+  void subtract_live(std::size_t n) noexcept {
+    std::size_t now = live.load(std::memory_order_relaxed);
+    while (!live.compare_exchange_weak(now, now > n ? now - n : 0, std::memory_order_relaxed)) {
+    }
+  }
+
   std::size_t marked = 0;       // by the last cycle
   std::size_t stack_bytes = 0;  // scanned by the last cycle
   std::size_t globals_bytes = 0;

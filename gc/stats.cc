@@ -199,7 +199,8 @@ std::size_t set_memory_limit(std::size_t bytes) {
 void adjust_external_bytes(std::ptrdiff_t n) {
   sched::self();
   rt().pace.external.fetch_add(n, std::memory_order_relaxed);
-  rt().pace.live.fetch_add(static_cast<std::size_t>(n), std::memory_order_relaxed);
+  if (n >= 0) rt().pace.live.fetch_add(static_cast<std::size_t>(n), std::memory_order_relaxed);
+  else rt().pace.subtract_live(static_cast<std::size_t>(-(n + 1)) + 1);
   collect_if_due(cycle_reason::heap);
 }
 

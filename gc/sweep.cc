@@ -32,6 +32,7 @@ std::size_t sweep_one_span() noexcept {
 void finish_sweep() noexcept {
   while (sweep_one_span() != 0) {
   }
+  heap::the_heap.await_sweepers();
 }
 
 void pay_sweep_debt(std::size_t bytes) noexcept {

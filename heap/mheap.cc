@@ -130,6 +130,20 @@ void mheap::begin_sweep() noexcept {
 
 std::size_t mheap::sweep_one() noexcept {
   if (!needs_sweep()) return 0;
+  sweepers_.fetch_add(1, std::memory_order_relaxed);  // the list's lock orders it before the span is gone from there
+  const std::size_t swept = sweep_next();
+  sweepers_.fetch_sub(1, std::memory_order_release);
+  return swept;
+}
+
+void mheap::await_sweepers() const noexcept {
+  for (unsigned spins = 0; sweepers_.load(std::memory_order_acquire) != 0; ++spins) {
+    cpu_relax();
+    if (spins > 100) yield_cpu();
+  }
+}
+
+std::size_t mheap::sweep_next() noexcept {
   const std::uint32_t h = sweepgen();
   // Large spans (classes 0 and 1) come first: they give most back for least.
   for (unsigned sc = sweep_class_.load(std::memory_order_relaxed); sc < detail::k_span_class_count; ++sc) {

@@ -70,7 +70,10 @@ class mheap {
   void begin_sweep() noexcept;
   // Sweeps one span of any class. Returns its pages, 0 when nothing is left to sweep.
   std::size_t sweep_one() noexcept;
-  bool needs_sweep() const noexcept { return !sweep_done_.load(std::memory_order_relaxed); }
+  bool needs_sweep() const noexcept { return !sweep_done_.load(std::memory_order_acquire); }
+  // After sweep_one has returned 0: no span is in a sweeper's hands. A stop does not wait for a sweeper that is not
+  // attached, and marking a span that is being swept would lose its marks.
+  void await_sweepers() const noexcept;
 
   struct usage {
     std::size_t mapped = 0;    // arenas committed
@@ -88,6 +91,7 @@ class mheap {
 
  private:
   page_run find_pages(std::size_t n, page_cache* cache) noexcept CAIRN_EXCLUDES(pages_lock);
+  std::size_t sweep_next() noexcept;
   bool grow() noexcept CAIRN_REQUIRES(pages_lock);
   void publish(mspan* s) noexcept;
 
@@ -95,6 +99,9 @@ class mheap {
   std::atomic<std::uint32_t> sweepgen_{4};  // even; see heap/mspan.h
   std::atomic<bool> sweep_done_{true};
   std::atomic<unsigned> sweep_class_{0};  // where sweep_one looks first; a hint
+  // Calls of sweep_one under way. Raised before a span is taken from a list; release when it is back, which pairs with
+  // await_sweepers.
+  std::atomic<unsigned> sweepers_{0};
   std::atomic<std::size_t> pages_in_use_{0};
 };
 

@@ -35,8 +35,8 @@ template <class T>
 constexpr bool is_raw_link_node() noexcept {
   if (!pretty_name<T>().starts_with("std::")) return false;
   constexpr std::string_view name = template_name(pretty_name<T>());
-  return name == "_List_node" || name == "_Fwd_list_node" || name == "_Rb_tree_node" || name == "_Hash_node" ||
-         name == "_Sp_counted_ptr_inplace" || name == "_Sp_counted_deleter";
+  return name == "_List_node" || name == "_Fwd_list_node" || name == "_Rb_tree_node" ||
+         name == "_Hash_node" || name == "_Sp_counted_ptr_inplace" || name == "_Sp_counted_deleter";
 }
 
 }  // namespace detail
@@ -45,7 +45,8 @@ constexpr bool is_raw_link_node() noexcept {
 template <class T>
 class gc_allocator {
   static_assert(!detail::is_raw_link_node<T>(),
-                "the node containers of the standard library and std::shared_ptr link their memory by raw pointers, which "
+                "the node containers of the standard library and std::shared_ptr link their memory by raw "
+                "pointers, which "
                 "gc_allocator cannot make safe: use boost::container::list, slist, map, set, flat_map ... or "
                 "cairn::vector with it, or root<T> as element with std::allocator");
 
@@ -61,9 +62,10 @@ class gc_allocator {
   using propagate_on_container_move_assignment = std::true_type;
   template <class U>
   struct rebind {
-    static_assert(!(std::is_same_v<T, bool> && std::is_same_v<U, unsigned long>),
-                  "std::vector<bool> keeps raw pointers to its words, which gc_allocator cannot make safe: use "
-                  "cairn::vector<char>, std::bitset or boost::container::vector<bool, gc_allocator<bool>>");
+    static_assert(
+        !(std::is_same_v<T, bool> && std::is_same_v<U, unsigned long>),
+        "std::vector<bool> keeps raw pointers to its words, which gc_allocator cannot make safe: use "
+        "cairn::vector<char>, std::bitset or boost::container::vector<bool, gc_allocator<bool>>");
     using other = gc_allocator<U>;
   };
 
@@ -79,7 +81,8 @@ class gc_allocator {
     constexpr size_type k_most = static_cast<size_type>(-1) / 2 / sizeof(T);
     if (n > k_most) throw std::bad_array_new_length();
     if (n == 0) return nullptr;
-    return static_cast<T*>(detail::allocate_bytes(n * sizeof(T), alignof(T), detail::array_layout<T>(n), true));
+    return static_cast<T*>(
+        detail::allocate_bytes(n * sizeof(T), alignof(T), detail::array_layout<T>(n), true));
   }
   // Nothing: the collector frees what nothing refers to.
   void deallocate(pointer, size_type) noexcept {}

@@ -84,7 +84,7 @@ class stop_handle {
 // Runs the destructor of *p now, unless it ran already; the collector will not run it again. The memory stays until
 // nothing refers to it. Nothing happens for null and for an object without a collected destructor.
 template <class P>
-  requires detail::object_pointer<P>
+requires detail::object_pointer<P>
 void destroy(const P& p) {
   if (const void* object = detail::plain_address(detail::raw(p)); object != nullptr) {
     detail::destroy_object(const_cast<void*>(object));
@@ -94,8 +94,8 @@ void destroy(const P& p) {
 // f() runs once, some time after *p is gone; not at exit. f must not keep *p alive. An object may have several. Throws
 // std::invalid_argument if p points to no collected object, std::bad_alloc, and what copying f throws.
 template <class P, class F>
-  requires detail::object_pointer<P> && std::invocable<std::decay_t<F>&>
-stop_handle add_cleanup(const P& p, F&& f) {
+requires detail::object_pointer<P> && std::invocable < std::decay_t<F>
+& > stop_handle add_cleanup(const P& p, F&& f) {
   const void* const object = detail::plain_address(detail::raw(p));
   return detail::give_closure(detail::make_closure<void>(std::forward<F>(f)), [object](detail::closure* c) {
     return stop_handle(detail::add_cleanup(object, c));
@@ -106,24 +106,22 @@ stop_handle add_cleanup(const P& p, F&& f) {
 // storing p somewhere. Replaces an earlier finalizer. Objects in a cycle of references that have finalizers are not
 // finalized. Throws as add_cleanup.
 template <class P, class F>
-  requires detail::object_pointer<P> && std::invocable<std::decay_t<F>&, decltype(detail::raw(std::declval<const P&>()))>
-void set_finalizer(const P& p, F&& f) {
+requires detail::object_pointer<P> && std::invocable < std::decay_t<F>
+&, decltype(detail::raw(std::declval<const P&>())) > void set_finalizer(const P& p, F&& f) {
   using element = std::remove_pointer_t<decltype(detail::raw(p))>;
   const void* const object = detail::plain_address(detail::raw(p));
   detail::give_closure(detail::make_closure<element>(std::forward<F>(f)),
                        [object](detail::closure* c) { detail::set_finalizer(object, c); });
 }
 template <class P>
-  requires detail::object_pointer<P>
+requires detail::object_pointer<P>
 void set_finalizer(const P& p, std::nullptr_t) noexcept {
   detail::clear_finalizer(detail::plain_address(detail::raw(p)));
 }
 
 // *p is reachable at least up to here, though the compiler may have no more use for p.
 template <class P>
-  requires detail::object_pointer<P>
-void keep_alive(const P& p) noexcept {
-  detail::keep_alive(detail::plain_address(detail::raw(p)));
-}
+requires detail::object_pointer<P>
+void keep_alive(const P& p) noexcept { detail::keep_alive(detail::plain_address(detail::raw(p))); }
 
 }  // namespace cairn

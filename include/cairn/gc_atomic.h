@@ -86,11 +86,13 @@ class gc_atomic {
     return order;
   }
 
-  bool compare(T*& expected, T* desired, bool weak, std::memory_order success, std::memory_order failure) noexcept {
+  bool compare(T*& expected, T* desired, bool weak, std::memory_order success,
+               std::memory_order failure) noexcept {
     return detail::compare_exchange_word(p_.p_, expected, desired, weak, number(success), number(failure));
   }
   // `expected` may lie in the heap, so it is written as a gc_ptr.
-  bool compare(gc_ptr<T>& expected, T* desired, bool weak, std::memory_order success, std::memory_order failure) noexcept {
+  bool compare(gc_ptr<T>& expected, T* desired, bool weak, std::memory_order success,
+               std::memory_order failure) noexcept {
     T* found = expected.get();
     if (compare(found, desired, weak, success, failure)) return true;
     expected = found;

@@ -44,36 +44,35 @@ constexpr T* raw(T* p) noexcept {
 }
 constexpr std::nullptr_t raw(std::nullptr_t) noexcept { return nullptr; }
 template <class H>
-  requires is_handle<H>
-constexpr auto raw(const H& h) noexcept {
-  return h.get();
-}
+requires is_handle<H>
+constexpr auto raw(const H& h) noexcept { return h.get(); }
 
 template <class A, class B>
-concept comparable = is_operand<A> && is_operand<B> && (is_handle<A> || is_handle<B>) &&
-                     requires(const A& a, const B& b) { detail::raw(a) == detail::raw(b); };
+concept comparable = is_operand<A> && is_operand<B> &&
+    (is_handle<A> || is_handle<B>)&&requires(const A& a, const B& b) {
+  detail::raw(a) == detail::raw(b);
+};
 template <class A, class B>
 concept ordered = comparable<A, B> && !std::is_null_pointer_v<A> && !std::is_null_pointer_v<B>;
 template <class A, class B>
-concept subtractable =
-    ordered<A, B> && requires(const A& a, const B& b) { detail::raw(a) - detail::raw(b); };
+concept subtractable = ordered<A, B> && requires(const A& a, const B& b) {
+  detail::raw(a) - detail::raw(b);
+};
 
 }  // namespace detail
 
 // One template for every pair of gc_ptr, root, T* and nullptr: an exact match, so the built-in operators that the
 // conversions to T* would allow never compete.
 template <class A, class B>
-  requires detail::is_handle<A> && detail::comparable<A, B>
-constexpr bool operator==(const A& a, const B& b) noexcept {
-  return detail::raw(a) == detail::raw(b);
-}
+requires detail::is_handle<A> && detail::comparable<A, B>
+constexpr bool operator==(const A& a, const B& b) noexcept { return detail::raw(a) == detail::raw(b); }
 template <template <class> class H, class T, class B>
-  requires detail::ordered<H<T>, B>
+requires detail::ordered<H<T>, B>
 constexpr std::strong_ordering operator<=>(const H<T>& a, const B& b) noexcept {
   return std::compare_three_way{}(detail::raw(a), detail::raw(b));
 }
 template <class A, class B>
-  requires detail::subtractable<A, B>
+requires detail::subtractable<A, B>
 constexpr std::ptrdiff_t operator-(const A& a, const B& b) noexcept {
   return detail::raw(a) - detail::raw(b);
 }
@@ -86,8 +85,9 @@ struct iterator_types {
   using value_type = std::remove_cv_t<T>;
 };
 template <class T>
-  requires std::is_void_v<T>
-struct iterator_types<T> {};
+requires std::is_void_v<T>
+struct iterator_types<T> {
+};
 
 template <class T>
 using void_like = std::conditional_t<std::is_const_v<T>, const void, void>;
@@ -104,80 +104,49 @@ class handle : public iterator_types<T> {
 
   constexpr T* operator->() const noexcept { return self().get(); }
   template <class U = T>
-    requires(!std::is_void_v<U>)
-  constexpr U& operator*() const noexcept {
-    return *self().get();
-  }
+  requires(!std::is_void_v<U>) constexpr U& operator*() const noexcept { return *self().get(); }
   template <class U = T>
-    requires(!std::is_void_v<U>)
-  constexpr U& operator[](std::ptrdiff_t i) const noexcept {
+  requires(!std::is_void_v<U>) constexpr U& operator[](std::ptrdiff_t i) const noexcept {
     return self().get()[i];
   }
   constexpr explicit operator bool() const noexcept { return self().get() != nullptr; }
   constexpr operator T*() const noexcept { return self().get(); }
-  operator void_like<T>*() const noexcept
-    requires(!std::is_void_v<T>)
-  {
+  operator void_like<T>*() const noexcept requires(!std::is_void_v<T>) {
     return const_cast<void_like<T>*>(static_cast<const volatile void*>(self().get()));
   }
 
-  Self& operator++()
-    requires(!std::is_void_v<T>)
-  {
-    return *this += 1;
-  }
-  Self& operator--()
-    requires(!std::is_void_v<T>)
-  {
-    return *this -= 1;
-  }
-  Self operator++(int)
-    requires(!std::is_void_v<T>)
-  {
+  Self& operator++() requires(!std::is_void_v<T>) { return *this += 1; }
+  Self& operator--() requires(!std::is_void_v<T>) { return *this -= 1; }
+  Self operator++(int) requires(!std::is_void_v<T>) {
     Self before(self());
     *this += 1;
     return before;
   }
-  Self operator--(int)
-    requires(!std::is_void_v<T>)
-  {
+  Self operator--(int) requires(!std::is_void_v<T>) {
     Self before(self());
     *this -= 1;
     return before;
   }
-  Self& operator+=(std::ptrdiff_t n)
-    requires(!std::is_void_v<T>)
-  {
+  Self& operator+=(std::ptrdiff_t n) requires(!std::is_void_v<T>) {
     self().store(self().get() + n);
     return self();
   }
-  Self& operator-=(std::ptrdiff_t n)
-    requires(!std::is_void_v<T>)
-  {
+  Self& operator-=(std::ptrdiff_t n) requires(!std::is_void_v<T>) {
     self().store(self().get() - n);
     return self();
   }
-  friend Self operator+(const Self& a, std::ptrdiff_t n)
-    requires(!std::is_void_v<T>)
-  {
+  friend Self operator+(const Self& a, std::ptrdiff_t n) requires(!std::is_void_v<T>) {
     return Self(a.get() + n);
   }
-  friend Self operator+(std::ptrdiff_t n, const Self& a)
-    requires(!std::is_void_v<T>)
-  {
+  friend Self operator+(std::ptrdiff_t n, const Self& a) requires(!std::is_void_v<T>) {
     return Self(a.get() + n);
   }
-  friend Self operator-(const Self& a, std::ptrdiff_t n)
-    requires(!std::is_void_v<T>)
-  {
+  friend Self operator-(const Self& a, std::ptrdiff_t n) requires(!std::is_void_v<T>) {
     return Self(a.get() - n);
   }
 
   template <class U = T>
-    requires(!std::is_void_v<U>)
-  static Self pointer_to(U& r) {
-    return Self(std::addressof(r));
-  }
+  requires(!std::is_void_v<U>) static Self pointer_to(U& r) { return Self(std::addressof(r)); }
 
  private:
   constexpr Self& self() noexcept { return static_cast<Self&>(*this); }
@@ -207,11 +176,11 @@ class gc_ptr : public detail::handle<gc_ptr<T>, T> {
   }
   constexpr gc_ptr(const gc_ptr& o) noexcept : gc_ptr(o.p_) {}
   template <class U>
-    requires(!std::same_as<U, T> && std::convertible_to<U*, T*>)
-  constexpr gc_ptr(const gc_ptr<U>& o) noexcept : gc_ptr(static_cast<T*>(o.get())) {}
+  requires(!std::same_as<U, T> && std::convertible_to<U*, T*>) constexpr gc_ptr(const gc_ptr<U>& o) noexcept
+      : gc_ptr(static_cast<T*>(o.get())) {}
   template <class U>
-    requires std::convertible_to<U*, T*>
-  gc_ptr(const root<U>& o) noexcept : gc_ptr(static_cast<T*>(o.get())) {}
+  requires std::convertible_to<U*, T*> gc_ptr(const root<U>& o)
+  noexcept : gc_ptr(static_cast<T*>(o.get())) {}
 
   gc_ptr& operator=(T* p) noexcept {
     store(p);
@@ -222,14 +191,12 @@ class gc_ptr : public detail::handle<gc_ptr<T>, T> {
     return *this;
   }
   template <class U>
-    requires(!std::same_as<U, T> && std::convertible_to<U*, T*>)
-  gc_ptr& operator=(const gc_ptr<U>& o) noexcept {
+  requires(!std::same_as<U, T> && std::convertible_to<U*, T*>) gc_ptr& operator=(const gc_ptr<U>& o) noexcept {
     store(o.get());
     return *this;
   }
   template <class U>
-    requires std::convertible_to<U*, T*>
-  gc_ptr& operator=(const root<U>& o) noexcept {
+  requires std::convertible_to<U*, T*> gc_ptr& operator=(const root<U>& o) noexcept {
     store(o.get());
     return *this;
   }

@@ -86,7 +86,7 @@ void copy_to_new(const T* from, std::size_t count, T* to) {
 // A range of T's that lie in memory one after the other, so that it may be part of the slice it is appended to.
 template <class R, class T>
 concept adjacent = std::ranges::contiguous_range<R> && std::ranges::sized_range<R> &&
-                   std::same_as<std::remove_cvref_t<std::ranges::range_reference_t<R>>, T>;
+    std::same_as<std::remove_cvref_t<std::ranges::range_reference_t<R>>, T>;
 
 }  // namespace detail
 
@@ -102,8 +102,8 @@ class gc_slice {
 
   constexpr gc_slice() noexcept = default;
   template <class U>
-    requires(!std::same_as<U, T> && std::same_as<const U, T>)
-  gc_slice(const gc_slice<U>& o) noexcept : p_(o.p_), n_(o.n_), cap_(o.cap_) {}
+  requires(!std::same_as<U, T> && std::same_as<const U, T>) gc_slice(const gc_slice<U>& o)
+  noexcept : p_(o.p_), n_(o.n_), cap_(o.cap_) {}
 
   std::size_t size() const noexcept { return n_; }
   // Elements from data() to the end of the array, or to where sub() or append() found it.
@@ -115,7 +115,8 @@ class gc_slice {
 
   // Undefined for i >= size(), which aborts in debug builds and with CAIRNDEBUG=check=1.
   T& operator[](std::size_t i) const noexcept {
-    if (i >= n_) [[unlikely]] bad_index();
+    if (i >= n_) [[unlikely]]
+      bad_index();
     return p_.get()[i];
   }
   // Throws std::out_of_range for i >= size().
@@ -136,8 +137,7 @@ class gc_slice {
   // array; beyond it the result is in a new array. Throws what copying a T throws, std::bad_alloc, and
   // std::bad_array_new_length if the size overflows; then no element of this slice has changed.
   [[nodiscard]] gc_slice append(const value_type& value) const
-    requires(!std::is_const_v<T> && std::copyable<value_type>)
-  {
+      requires(!std::is_const_v<T> && std::copyable<value_type>) {
     if (n_ < cap_) {
       p_.get()[n_] = value;
       return gc_slice(p_.get(), n_ + 1, cap_);
@@ -148,9 +148,9 @@ class gc_slice {
   // The same with the elements of a range, which may be part of this slice's array: they are copied as they are before
   // the call. A range that knows its length only at its end is appended element by element.
   template <std::ranges::input_range R>
-    requires(!std::is_const_v<T> && !std::convertible_to<R &&, std::remove_cv_t<T>> &&
-             std::convertible_to<std::ranges::range_reference_t<R>, std::remove_cv_t<T>>)
-  [[nodiscard]] gc_slice append(R&& range) const {
+  requires(!std::is_const_v<T> && !std::convertible_to<R&&, std::remove_cv_t<T>> &&
+           std::convertible_to<std::ranges::range_reference_t<R>, std::remove_cv_t<T>>) [[nodiscard]] gc_slice
+      append(R&& range) const {
     if constexpr (std::ranges::forward_range<R> || std::ranges::sized_range<R>) {
       return append_counted(range, static_cast<std::size_t>(std::ranges::distance(range)));
     } else {

@@ -26,15 +26,14 @@ class gc_weak {
   constexpr gc_weak() noexcept = default;
   gc_weak(T* p) : record_(detail::weak_acquire(detail::plain_address(p))), hidden_(hide(p)) {}
   template <class U>
-    requires std::convertible_to<U*, T*>
-  gc_weak(const gc_ptr<U>& p) : gc_weak(static_cast<T*>(p.get())) {}
+  requires std::convertible_to<U*, T*> gc_weak(const gc_ptr<U>& p) : gc_weak(static_cast<T*>(p.get())) {}
   template <class U>
-    requires std::convertible_to<U*, T*>
-  gc_weak(const root<U>& p) : gc_weak(static_cast<T*>(p.get())) {}
+  requires std::convertible_to<U*, T*> gc_weak(const root<U>& p) : gc_weak(static_cast<T*>(p.get())) {}
   gc_weak(const gc_weak& o) noexcept : record_(o.record_), hidden_(o.hidden_) {
     if (record_ != nullptr) detail::weak_retain(record_);
   }
-  gc_weak(gc_weak&& o) noexcept : record_(std::exchange(o.record_, nullptr)), hidden_(std::exchange(o.hidden_, k_null)) {}
+  gc_weak(gc_weak&& o) noexcept
+      : record_(std::exchange(o.record_, nullptr)), hidden_(std::exchange(o.hidden_, k_null)) {}
   gc_weak& operator=(gc_weak o) noexcept {
     std::swap(record_, o.record_);
     std::swap(hidden_, o.hidden_);

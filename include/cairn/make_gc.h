@@ -19,14 +19,16 @@ namespace cairn {
 
 namespace detail {
 template <class T, class... A>
-concept makeable = std::is_constructible_v<T, A...> || requires(A&&... a) { T{std::forward<A>(a)...}; };
+concept makeable = std::is_constructible_v<T, A...> || requires(A&&... a) {
+  T{std::forward<A>(a)...};
+};
 }  // namespace detail
 
 // A new T, from parenthesised arguments or, for an aggregate, braced ones; its memory is zeroed before. Its destructor,
 // if it has one that does something, runs once, some time after the object became unreachable, on a thread of the runtime;
 // not at exit, and not where skip_destructor<T>. What a constructor throws is passed on; the destructor does not run then.
 template <class T, class... A>
-  requires detail::makeable<T, A...>
+requires detail::makeable<T, A...>
 [[gnu::always_inline]] inline gc_ptr<T> make_gc(A&&... args) {
   return gc_ptr<T>(detail::new_object<T, true>(std::forward<A>(args)...));
 }

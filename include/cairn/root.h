@@ -31,11 +31,10 @@ class root : public detail::handle<root<T>, T> {
   root(const root& o) : root(o.p_) {}
   root(root&& o) noexcept : slot_(std::exchange(o.slot_, nullptr)), p_(std::exchange(o.p_, nullptr)) {}
   template <class U>
-    requires std::convertible_to<U*, T*>
-  root(const gc_ptr<U>& o) : root(static_cast<T*>(o.get())) {}
+  requires std::convertible_to<U*, T*> root(const gc_ptr<U>& o) : root(static_cast<T*>(o.get())) {}
   template <class U>
-    requires(!std::same_as<U, T> && std::convertible_to<U*, T*>)
-  root(const root<U>& o) : root(static_cast<T*>(o.get())) {}
+  requires(!std::same_as<U, T> && std::convertible_to<U*, T*>) root(const root<U>& o)
+      : root(static_cast<T*>(o.get())) {}
 
   root& operator=(T* p) {
     store(p);
@@ -54,14 +53,12 @@ class root : public detail::handle<root<T>, T> {
     return *this;
   }
   template <class U>
-    requires std::convertible_to<U*, T*>
-  root& operator=(const gc_ptr<U>& o) {
+  requires std::convertible_to<U*, T*> root& operator=(const gc_ptr<U>& o) {
     store(o.get());
     return *this;
   }
   template <class U>
-    requires(!std::same_as<U, T> && std::convertible_to<U*, T*>)
-  root& operator=(const root<U>& o) {
+  requires(!std::same_as<U, T> && std::convertible_to<U*, T*>) root& operator=(const root<U>& o) {
     store(o.get());
     return *this;
   }

@@ -54,7 +54,7 @@ class unique_gc {
 
  private:
   template <class U, class... A>
-    requires detail::makeable<U, A...>
+  requires detail::makeable<U, A...>
   friend unique_gc<U> make_unique_gc(A&&... args);
 
   explicit unique_gc(T* object) : p_(object) {}
@@ -64,8 +64,7 @@ class unique_gc {
 
 // As make_gc, but owned. Throws std::bad_alloc and what the constructor throws.
 template <class T, class... A>
-  requires detail::makeable<T, A...>
-unique_gc<T> make_unique_gc(A&&... args) {
+requires detail::makeable<T, A...> unique_gc<T> make_unique_gc(A&&... args) {
   return unique_gc<T>(detail::new_object<T, false>(std::forward<A>(args)...));
 }
 

@@ -98,7 +98,8 @@ TEST(Cleanup, AStoppedOneLetsGoOfWhatItHolds) {
     object = make_cell(1);
     cell* other = make_cell(2);
     held_by_it = other;
-    cairn::stop_handle handle = add_cleanup(cairn::gc_ptr<cell>(object), [other] { cairn::keep_alive(other); });
+    cairn::stop_handle handle = add_cleanup(cairn::gc_ptr<cell>(object),
+                                            [other] { cairn::keep_alive(other); });
     collect_and_reuse();
     EXPECT_FALSE(is_gone(held_by_it));
     EXPECT_TRUE(handle.stop());

@@ -70,7 +70,8 @@ TEST(Collect, FromManyThreadsAtOnceServesAll) {
     threads.emplace_back([] {
       for (int i = 0; i < 20; ++i) {
         cairn::gc_weak<cell> weak;
-        [&]() __attribute__((noinline)) { weak = make_cell(1); }();
+        [&]() __attribute__((noinline)) { weak = make_cell(1); }
+        ();
         gc::collect();
       }
     });
@@ -274,7 +275,8 @@ TEST(SetMemoryLimit, CollectsEvenWithThePercentOff) {
   const int percent = gc::set_percent(cairn::gc_off);
   gc::collect();
   const gc::stats a = gc::read_stats();
-  const std::size_t limit = a.heap_mapped_bytes - a.heap_released_bytes + a.metadata_bytes + a.stack_bytes + (64u << 20);
+  const std::size_t limit = a.heap_mapped_bytes - a.heap_released_bytes + a.metadata_bytes + a.stack_bytes +
+                            (64u << 20);
   const std::size_t old = gc::set_memory_limit(limit);
   for (int i = 0; i < 16; ++i) {
     make_garbage(32 << 20);
@@ -302,7 +304,8 @@ TEST(FreeOsMemory, GivesAllIdleMemoryBack) {
     gc::free_os_memory();
     const gc::stats s = gc::read_stats();
     return s.heap_released_bytes >= (128u << 20) && s.heap_idle_bytes - s.heap_released_bytes < (8u << 20);
-  })) << gc::read_stats().heap_idle_bytes << " idle, " << gc::read_stats().heap_released_bytes << " released";
+  })) << gc::read_stats().heap_idle_bytes
+      << " idle, " << gc::read_stats().heap_released_bytes << " released";
   auto again = cairn::make_gc_array<std::uint64_t>(16 << 20);  // comes back zeroed
   for (std::size_t i = 0; i < again.size(); i += 500) ASSERT_EQ(again[i], 0u);
 }

@@ -253,7 +253,8 @@ TEST(Destructor, RunsOncePerObjectWithManyThreads) {
   for (auto& t : threads) t.join();
   stop.store(true);
   collector.join();
-  EXPECT_TRUE(collect_until([] { return type::destroyed == type::made; })) << type::destroyed << "/" << type::made;
+  EXPECT_TRUE(collect_until([] { return type::destroyed == type::made; }))
+      << type::destroyed << "/" << type::made;
   collect_and_reuse();
   EXPECT_EQ(type::destroyed, 4 * each);
   EXPECT_EQ(type::wrong, 0);

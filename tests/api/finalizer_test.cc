@@ -182,9 +182,7 @@ TEST(Finalizer, WhatItHoldsIsKeptUntilItRan) {
 
 TEST(Finalizer, TakesMoveOnlyFunctions) {
   static std::atomic<int> seen{0};
-  apart([] {
-    set_finalizer(make_cell(1), [owned = std::make_unique<int>(42)](cell*) { seen = *owned; });
-  });
+  apart([] { set_finalizer(make_cell(1), [owned = std::make_unique<int>(42)](cell*) { seen = *owned; }); });
   EXPECT_TRUE(collect_until([] { return seen == 42; }));
 }
 
@@ -232,7 +230,8 @@ TEST(Finalizer, OfTinyAndLargeObjectsRun) {
   apart([] {
     for (int i = 0; i < 100; ++i) {
       set_finalizer(cairn::make_gc<std::uint64_t>(5u), [](std::uint64_t* p) { ran += *p == 5; });
-      set_finalizer(cairn::make_gc_array<std::uint64_t>(20000).data(), [](std::uint64_t* p) { ran += p[19999] == 0; });
+      set_finalizer(cairn::make_gc_array<std::uint64_t>(20000).data(),
+                    [](std::uint64_t* p) { ran += p[19999] == 0; });
     }
   });
   EXPECT_TRUE(collect_until([] { return ran == 200; })) << ran;

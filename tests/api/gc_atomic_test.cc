@@ -84,7 +84,8 @@ TEST(GcAtomic, KeepsItsObjectInEveryPlace) {
     in_thread.store(make_list(2, 50));
     on_stack.store(make_list(3, 50));
     in_object->a.store(make_list(4, 50));
-  }();
+  }
+  ();
   for (int i = 0; i < 3; ++i) {
     collect_and_reuse();
     ASSERT_TRUE(is_list(in_static.load(), 1, 50));

@@ -177,7 +177,8 @@ TYPED_TEST(PointerIn, ComparesAndHashesAsAnAddress) {
   root<cell> rooted = row + 2;
   EXPECT_TRUE(a.slot() == row + 1 && row + 1 == a.slot() && a.slot() == managed && managed == a.slot());
   EXPECT_TRUE(a.slot() != rooted && rooted != a.slot() && a.slot() != nullptr);
-  EXPECT_TRUE(a.slot() < rooted && a.slot() <= managed && rooted > a.slot() && a.slot() > row && row < a.slot());
+  EXPECT_TRUE(a.slot() < rooted && a.slot() <= managed && rooted > a.slot() && a.slot() > row &&
+              row < a.slot());
   EXPECT_TRUE((a.slot() <=> managed) == std::strong_ordering::equal);
   EXPECT_EQ(std::hash<gc_ptr<cell>>()(gc_ptr<cell>(a.slot())), std::hash<cell*>()(row + 1));
   using handle = typename in<TypeParam, cell>::handle;
@@ -190,7 +191,8 @@ TYPED_TEST(PointerIn, MovesWithinAnArray) {
     cairn::gc_slice<std::uint64_t> row = cairn::make_gc_array<std::uint64_t>(100);
     for (std::size_t i = 0; i < row.size(); ++i) row[i] = mix(i);
     a.slot() = row.data();
-  }();
+  }
+  ();
   auto& p = a.slot();
   auto check = [&](std::uint64_t i) {
     collect_and_reuse();
@@ -227,7 +229,8 @@ TYPED_TEST(PointerIn, IsLeftAloneWhenItIsNoHeapAddress) {
 TYPED_TEST(PointerIn, KeepsTheWholeObjectByAMember) {
   in<TypeParam, std::uint64_t> a;
   for (std::size_t i = 0; i < 4; ++i) {
-    [&]() __attribute__((noinline)) { a.slot() = &make_list(50, 100)->seal[i]; }();
+    [&]() __attribute__((noinline)) { a.slot() = &make_list(50, 100)->seal[i]; }
+    ();
     collect_and_reuse();
     auto* whole = reinterpret_cast<cell*>(reinterpret_cast<char*>(a.slot().get() - i) - offsetof(cell, seal));
     ASSERT_TRUE(is_list(whole, 50, 100));
@@ -253,7 +256,8 @@ TYPED_TEST(PointerIn, KeepsTheWholeObjectByABase) {
     gc_ptr<derived> d = make_gc<derived>();
     d->held = make_cell(9);
     a.slot() = d;
-  }();
+  }
+  ();
   collect_and_reuse();
   EXPECT_EQ(a.slot()->b, 2u);
   EXPECT_TRUE(a.slot()->held->is(9));
@@ -307,7 +311,8 @@ TYPED_TEST(PointerIn, KeepsObjectsOfEverySize) {
       auto made = cairn::make_gc_bytes(bytes);
       for (std::size_t i = 0; i < bytes; ++i) made[i] = static_cast<std::byte>(mix(bytes + i));
       a.slot() = made.data() + bytes / 2;
-    }();
+    }
+    ();
     collect_and_reuse();
     const std::byte* first = a.slot().get() - bytes / 2;
     for (std::size_t i = 0; i < bytes; ++i)
@@ -322,7 +327,8 @@ TEST(GcPtr, IsOneWordAndTriviallyDestructible) {
   static_assert(std::is_trivially_destructible_v<gc_ptr<cell>>);
   static_assert(!std::is_trivially_copyable_v<gc_ptr<cell>>);
   static_assert(!std::is_convertible_v<gc_ptr<const cell>, gc_ptr<cell>>);
-  static_assert(std::is_nothrow_copy_constructible_v<gc_ptr<cell>> && std::is_nothrow_copy_assignable_v<gc_ptr<cell>>);
+  static_assert(std::is_nothrow_copy_constructible_v<gc_ptr<cell>> &&
+                std::is_nothrow_copy_assignable_v<gc_ptr<cell>>);
 }
 
 TEST(GcPtr, ListsAreEditedThroughAPointerToAPointer) {
@@ -367,7 +373,8 @@ TEST(GcPtr, IteratesAsARandomAccessIterator) {
 
 TEST(GcPtr, ToVoidKeepsTheObject) {
   gc_ptr<void> untyped;
-  [&]() __attribute__((noinline)) { untyped = make_cell(12); }();
+  [&]() __attribute__((noinline)) { untyped = make_cell(12); }
+  ();
   collect_and_reuse();
   EXPECT_TRUE(static_cast<cell*>(untyped.get())->is(12));
   EXPECT_TRUE(cairn::static_pointer_cast<cell>(untyped)->is(12));

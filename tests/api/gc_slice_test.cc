@@ -154,16 +154,16 @@ TEST(GcSlice, GrowsThroughTheKnownCapacities) {
     ints = ints.append(i);
     if (seen.empty() || seen.back() != ints.capacity()) seen.push_back(ints.capacity());
   }
-  EXPECT_EQ(seen, (std::vector<std::size_t>{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 848, 1280, 1792, 2560, 3408, 5120,
-                                            7168, 9216, 12288, 16384, 21504}));
+  EXPECT_EQ(seen, (std::vector<std::size_t>{1,    2,    4,    8,    16,   32,   64,   128,   256,   512,  848,
+                                            1280, 1792, 2560, 3408, 5120, 7168, 9216, 12288, 16384, 21504}));
   seen.clear();
   gc_slice<std::uint8_t> bytes;
   for (int i = 0; i < 10'000; ++i) {
     bytes = bytes.append(1);
     if (seen.empty() || seen.back() != bytes.capacity()) seen.push_back(bytes.capacity());
   }
-  EXPECT_EQ(seen, (std::vector<std::size_t>{8, 16, 32, 64, 128, 256, 512, 896, 1408, 2048, 3072, 4096, 5376, 6912, 9472,
-                                            12288}));
+  EXPECT_EQ(seen, (std::vector<std::size_t>{8, 16, 32, 64, 128, 256, 512, 896, 1408, 2048, 3072, 4096, 5376,
+                                            6912, 9472, 12288}));
 }
 
 TEST(GcSlice, GrowsToWhatARangeNeeds) {
@@ -233,7 +233,8 @@ TEST(GcSlice, KeepsItsElementsAndWhatTheyReach) {
       for (std::uint64_t i = 0; i < 200; ++i) (*s)[i] = make_list(i, 3);
       *s = s->sub(50, 60);  // holds the whole array
     }
-  }();
+  }
+  ();
   for (int round = 0; round < 2; ++round) {
     collect_and_reuse();
     for (auto* s : {&in_static, &on_stack, &in_object->cells})
@@ -247,7 +248,8 @@ TEST(GcSlice, AnEmptySliceAtTheEndKeepsNothingWrong) {
     gc_slice<std::uint64_t> s;
   };
   cairn::root<holder> h = cairn::make_gc<holder>();
-  [&]() __attribute__((noinline)) { h->s = make_gc_array<std::uint64_t>(8).sub(8, 8); }();
+  [&]() __attribute__((noinline)) { h->s = make_gc_array<std::uint64_t>(8).sub(8, 8); }
+  ();
   collect_and_reuse();
   EXPECT_EQ(h->s.size(), 0u);
   EXPECT_EQ(h->s.capacity(), 0u);

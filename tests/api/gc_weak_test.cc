@@ -120,7 +120,8 @@ TEST(GcWeak, WorksInEveryPlace) {
   root<holder> in_object = cairn::make_gc<holder>();
   root<cell> held;
   apart([&] { held = make_cell(3); });
-  [&]() __attribute__((noinline)) { in_static = in_thread = *in_malloc = in_object->weak = held; }();
+  [&]() __attribute__((noinline)) { in_static = in_thread = *in_malloc = in_object->weak = held; }
+  ();
   collect_and_reuse();
   EXPECT_FALSE(is_gone(in_static) || is_gone(in_thread) || is_gone(*in_malloc) || is_gone(in_object->weak));
   held.reset();

@@ -36,7 +36,8 @@ TEST(Interior, EveryByteOfAnObjectKeepsItFromAField) {
   };
   for (std::size_t offset = 0; offset < sizeof(cell); ++offset) {
     root<field> f = cairn::make_gc<field>();
-    [&]() __attribute__((noinline)) { f->inside = reinterpret_cast<char*>(make_list(offset, 3)) + offset; }();
+    [&]() __attribute__((noinline)) { f->inside = reinterpret_cast<char*>(make_list(offset, 3)) + offset; }
+    ();
     collect_and_reuse();
     ASSERT_TRUE(is_list(reinterpret_cast<cell*>(f->inside.get() - offset), offset, 3)) << "offset " << offset;
   }
@@ -44,18 +45,20 @@ TEST(Interior, EveryByteOfAnObjectKeepsItFromAField) {
 
 TEST(Interior, AnyPartOfALargeArrayKeepsAllOfIt) {
   constexpr std::size_t length = 100'000;
-  for (std::size_t at : {std::size_t{0}, std::size_t{1}, std::size_t{1023}, std::size_t{1024}, std::size_t{50'000},
-                         length - 1}) {
+  for (std::size_t at : {std::size_t{0}, std::size_t{1}, std::size_t{1023}, std::size_t{1024},
+                         std::size_t{50'000}, length - 1}) {
     gc_ptr<cell>* element = nullptr;
     [&]() __attribute__((noinline)) {
       auto array = cairn::make_gc_array<gc_ptr<cell>>(length);
       for (std::size_t i = 0; i < length; i += 997) array[i] = make_cell(i);
       element = &array[at];
-    }();
+    }
+    ();
     element = through_a_collection(element);
     gc_ptr<cell>* first = element - at;
     for (std::size_t i = 0; i < length; ++i)
-      ASSERT_TRUE(i % 997 == 0 ? first[i]->is(i) : first[i] == nullptr) << "element " << i << ", held by " << at;
+      ASSERT_TRUE(i % 997 == 0 ? first[i]->is(i) : first[i] == nullptr)
+          << "element " << i << ", held by " << at;
   }
 }
 
@@ -73,7 +76,8 @@ TEST(Interior, OnePastTheEndKeepsAnArrayFromAStack) {
         arrays.emplace_back(array.data());
       }
       end = arrays[2].get() + n;
-    }();
+    }
+    ();
     for (int round = 0; round < 2; ++round) {
       std::uint64_t* volatile local = end;
       clear_stack();
@@ -83,7 +87,8 @@ TEST(Interior, OnePastTheEndKeepsAnArrayFromAStack) {
         std::fill(other.begin(), other.end(), 0xbad);
       }
       std::uint64_t* first = local - n;
-      for (std::size_t i = 0; i < n; ++i) ASSERT_EQ(first[i], mix(i + 2 * n)) << n << " elements, element " << i;
+      for (std::size_t i = 0; i < n; ++i)
+        ASSERT_EQ(first[i], mix(i + 2 * n)) << n << " elements, element " << i;
     }
   }
 }
@@ -99,7 +104,8 @@ TEST(Interior, OnePastTheEndKeepsWhatAppendAndAVectorAllocated) {
     vector->reserve(16);
     for (std::uint64_t i = 0; i < 16; ++i) vector->emplace_back(make_cell(i));
     ends[1] = vector->data() + 16;
-  }();
+  }
+  ();
   for (int round = 0; round < 2; ++round) {
     collect_and_reuse();
     for (int i = 0; i < 8; ++i) ASSERT_TRUE(ends[0][i - 8]->is(static_cast<std::uint64_t>(i)));

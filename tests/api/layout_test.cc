@@ -37,7 +37,8 @@ void expect_kept(slots (*slots_of)(T&)) {
     std::uint64_t id = 1000;
     for (T& element : array)
       for (gc_ptr<cell>* p : slots_of(element)) *p = make_list(id++, 2);
-  }();
+  }
+  ();
   apart([&] {
     std::uint64_t id = 0;
     for (gc_ptr<cell>* p : slots_of(*single)) {
@@ -106,7 +107,9 @@ struct aggregate_with_bases : plain_base, second_base {
   gc_ptr<cell> own;
 };
 TEST(Layout, AggregateWithBases) {
-  expect_kept<aggregate_with_bases>([](aggregate_with_bases& a) { return slots{&a.in_base, &a.in_second, &a.own}; });
+  expect_kept<aggregate_with_bases>([](aggregate_with_bases& a) {
+    return slots{&a.in_base, &a.in_second, &a.own};
+  });
 }
 
 struct with_bits {
@@ -213,9 +216,9 @@ class hidden {
   slots all() { return {&a_, &b_[0], &b_[1], &c_}; }
 
  private:
-  char x_ = 1;
+  [[maybe_unused]] char x_ = 1;
   gc_ptr<cell> a_;
-  std::uint64_t y_ = 2;
+  [[maybe_unused]] std::uint64_t y_ = 2;
   gc_ptr<cell> b_[2];
   std::string text_ = "some text";
   gc_ptr<cell> c_;
@@ -252,9 +255,9 @@ class listed {
   CAIRN_GC_FIELDS(listed, a_, b_, c_)
 
  private:
-  int number_;
+  [[maybe_unused]] int number_;
   gc_ptr<cell> a_;
-  std::uint64_t other_ = 4;
+  [[maybe_unused]] std::uint64_t other_ = 4;
   gc_ptr<cell> b_;
   std::array<gc_ptr<cell>, 3> c_;
 };
@@ -279,7 +282,7 @@ class listed_derived : public listed_base, public listed {
   CAIRN_GC_BASES(listed_derived, listed_base, listed)
 
  private:
-  double d_ = 1;
+  [[maybe_unused]] double d_ = 1;
   gc_ptr<cell> own_;
 };
 TEST(Layout, ListedFieldsAndBases) {
@@ -376,7 +379,7 @@ class declared_noscan {
 
  private:
   std::uintptr_t value_;
-  char text_[48] = {};
+  [[maybe_unused]] char text_[48] = {};
 };
 
 }  // namespace

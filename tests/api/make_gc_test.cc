@@ -118,10 +118,12 @@ template <std::size_t... I>
 void tiny_all(std::index_sequence<I...>) {
   std::vector<root<unsigned char>> all;
   for (int i = 0; i < 1000; ++i) {
-    ([&] {
-      auto b = make_blob<I + 1>();
-      all.emplace_back(b->bytes);
-    }(), ...);
+    (
+        [&] {
+          auto b = make_blob<I + 1>();
+          all.emplace_back(b->bytes);
+        }(),
+        ...);
   }
   cairn::gc::collect();
   std::size_t k = 0;
@@ -148,8 +150,9 @@ TEST(MakeGc, TinyObjectsAreAlignedForTheirType) {
 }
 
 TEST(MakeGc, ObjectsUpTo100MiBAreZeroedAndKept) {
-  for (std::size_t bytes : {std::size_t{32769}, std::size_t{65536}, std::size_t{1} << 20, std::size_t{10} << 20,
-                            (std::size_t{64} << 20) - 1, (std::size_t{64} << 20) + 1, std::size_t{100} << 20}) {
+  for (std::size_t bytes :
+       {std::size_t{32769}, std::size_t{65536}, std::size_t{1} << 20, std::size_t{10} << 20,
+        (std::size_t{64} << 20) - 1, (std::size_t{64} << 20) + 1, std::size_t{100} << 20}) {
     for (int round = 0; round < 2; ++round) {
       auto a = cairn::make_gc_array<std::uint64_t>(bytes / 8 + 1);
       ASSERT_TRUE(std::all_of(a.begin(), a.end(), [](std::uint64_t w) { return w == 0; })) << bytes;

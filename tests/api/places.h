@@ -76,7 +76,8 @@ struct in_malloc_memory {
   };
 };
 
-using all_places = testing::Types<on_the_stack, in_an_object, in_static_data, in_a_thread_local, in_malloc_memory>;
+using all_places = testing::Types<on_the_stack, in_an_object, in_static_data, in_a_thread_local,
+                                  in_malloc_memory>;
 
 struct place_names {
   template <class Place>

@@ -111,7 +111,8 @@ TEST(Root, LivesInEveryStandardContainer) {
     function = [r = root<cell>(make_cell(3))] { return r->is(3); };
     promise.set_value(make_cell(4));
     shared = std::make_shared<root<cell>>(make_cell(5));
-  }();
+  }
+  ();
   collect_and_reuse();
   EXPECT_TRUE(map[1]->is(1));
   EXPECT_TRUE((*set.begin())->is(2));

@@ -54,11 +54,13 @@ TEST(Run, RethrowsWhatMainThrows) {
 }
 
 TEST(Run, TakesOptions) {
-  cairn::run([] {
-    EXPECT_EQ(cairn::max_procs(), 3);
-    EXPECT_EQ(cairn::gc::set_percent(70), 70);
-    EXPECT_EQ(cairn::gc::set_memory_limit(std::size_t{1} << 34), std::size_t{1} << 34);
-  }, {.gc_percent = 70, .memory_limit = std::size_t{1} << 34, .max_procs = 3});
+  cairn::run(
+      [] {
+        EXPECT_EQ(cairn::max_procs(), 3);
+        EXPECT_EQ(cairn::gc::set_percent(70), 70);
+        EXPECT_EQ(cairn::gc::set_memory_limit(std::size_t{1} << 34), std::size_t{1} << 34);
+      },
+      {.gc_percent = 70, .memory_limit = std::size_t{1} << 34, .max_procs = 3});
 }
 
 TEST(Run, RefusesZeroProcs) {
@@ -99,10 +101,12 @@ TEST(Go, RunsAndCopiesItsArguments) {
   cairn::sync::wait_group all;
   for (int i = 1; i <= 100; ++i) {
     all.add(1);
-    cairn::go([&](int n, const std::string& text) {
-      sum += n + static_cast<int>(text.size());
-      all.done();
-    }, i, "four");
+    cairn::go(
+        [&](int n, const std::string& text) {
+          sum += n + static_cast<int>(text.size());
+          all.done();
+        },
+        i, "four");
   }
   all.wait();
   EXPECT_EQ(sum, 5050 + 400);
@@ -112,10 +116,12 @@ TEST(Go, MovesWhatCannotBeCopied) {
   std::atomic<int> got{0};
   cairn::sync::wait_group done;
   done.add(1);
-  cairn::go([&](std::unique_ptr<int> p) {
-    got = *p;
-    done.done();
-  }, std::make_unique<int>(6));
+  cairn::go(
+      [&](std::unique_ptr<int> p) {
+        got = *p;
+        done.done();
+      },
+      std::make_unique<int>(6));
   done.wait();
   EXPECT_EQ(got, 6);
 }
@@ -125,12 +131,14 @@ TEST(Go, KeepsItsArgumentsUntilItRuns) {
   std::atomic<int> good{0};
   for (std::uint64_t i = 0; i < 200; ++i) {
     all.add(1);
-    cairn::go([&](cell* c, cairn::gc_ptr<cell> d, std::uint64_t n) {
-      cairn::keep_alive(make_list(0, 100));
-      if (n % 50 == 0) cairn::gc::collect();
-      if (is_list(c, n, 20) && d->is(n)) ++good;
-      all.done();
-    }, make_list(i, 20), make_cell(i), i);
+    cairn::go(
+        [&](cell* c, cairn::gc_ptr<cell> d, std::uint64_t n) {
+          cairn::keep_alive(make_list(0, 100));
+          if (n % 50 == 0) cairn::gc::collect();
+          if (is_list(c, n, 20) && d->is(n)) ++good;
+          all.done();
+        },
+        make_list(i, 20), make_cell(i), i);
   }
   for (int i = 0; i < 3; ++i) collect_and_reuse();
   all.wait();
@@ -258,9 +266,7 @@ TEST(AttachThread, NestsAndLetsAThreadStorePointers) {
   cairn::root<cell> shared = make_cell(0);
   std::thread([&] {
     cairn::attach_thread outer;
-    {
-      cairn::attach_thread inner;
-    }
+    { cairn::attach_thread inner; }
     cell* c = shared;
     c->next = c;  // a store through the barrier
     for (int i = 0; i < 3; ++i) cairn::gc::collect();

@@ -56,7 +56,8 @@ TEST(StackRoot, ArraysAndStructsOnTheStackCount) {
       locals[i].managed = make_cell(i + 100);
       raw[i] = make_cell(i + 200);
     }
-  }();
+  }
+  ();
   collect_and_reuse();
   for (std::uint64_t i = 0; i < 50; ++i)
     ASSERT_TRUE(locals[i].raw->is(i) && locals[i].managed->is(i + 100) && raw[i]->is(i + 200));
@@ -157,19 +158,19 @@ void expect_register_keeps(Hold hold) {
 }
 
 // The pointer is put together in %rax. `take` moves it to where it is to be, `give` back to %rax.
-#define CAIRN_TEST_HOLD(take, give, ...)                                                                   \
-  [](register_test& t) __attribute__((noinline)) {                                                         \
-    std::uintptr_t p;                                                                                      \
-    std::uintptr_t mask = 0xffffffff;                                                                      \
-    asm volatile(                                                                                          \
-        "movq %[high], %%rax\n\t notq %%rax\n\t movq %[low], %%rcx\n\t notq %%rcx\n\t"                     \
-        "andq %[mask], %%rcx\n\t orq %%rcx, %%rax\n\t xorl %%ecx, %%ecx\n\t" take                          \
-        "\n\t xorl %%eax, %%eax\n\t movl $1, %[ready]\n"                                                   \
-        "1: pause\n\t cmpl $0, %[release]\n\t je 1b\n\t" give                                              \
-        : "=&a"(p), [ready] "+m"(t.ready)                                                                  \
-        : [high] "m"(t.hidden.high), [low] "m"(t.hidden.low), [release] "m"(t.release), [mask] "r"(mask)   \
-        : "rcx", "memory", "cc", __VA_ARGS__);                                                             \
-    return reinterpret_cast<cell*>(p);                                                                     \
+#define CAIRN_TEST_HOLD(take, give, ...)                                                                 \
+  [](register_test & t) __attribute__((noinline)) {                                                      \
+    std::uintptr_t p;                                                                                    \
+    std::uintptr_t mask = 0xffffffff;                                                                    \
+    asm volatile(                                                                                        \
+        "movq %[high], %%rax\n\t notq %%rax\n\t movq %[low], %%rcx\n\t notq %%rcx\n\t"                   \
+        "andq %[mask], %%rcx\n\t orq %%rcx, %%rax\n\t xorl %%ecx, %%ecx\n\t" take                        \
+        "\n\t xorl %%eax, %%eax\n\t movl $1, %[ready]\n"                                                 \
+        "1: pause\n\t cmpl $0, %[release]\n\t je 1b\n\t" give                                            \
+        : "=&a"(p), [ready] "+m"(t.ready)                                                                \
+        : [high] "m"(t.hidden.high), [low] "m"(t.hidden.low), [release] "m"(t.release), [mask] "r"(mask) \
+        : "rcx", "memory", "cc", __VA_ARGS__);                                                           \
+    return reinterpret_cast<cell*>(p);                                                                   \
   }
 
 TEST(RegisterRoot, GeneralRegistersCount) {
@@ -199,15 +200,18 @@ TEST(RegisterRoot, TheUpperHalvesOfYmmRegistersCount) {
 TEST(RegisterRoot, ZmmRegistersCount) {
   if (!__builtin_cpu_supports("avx512f")) GTEST_SKIP() << "this processor has no AVX-512";
   // Quadword 7 of a register that only AVX-512 has.
-  expect_register_keeps(CAIRN_TEST_HOLD(
-      "movl $0x80, %%ecx\n\t kmovw %%ecx, %%k1\n\t vpbroadcastq %%rax, %%zmm20%{%%k1%}%{z%}\n\t xorl %%ecx, %%ecx",
-      "vextracti64x4 $1, %%zmm20, %%ymm7\n\t vextracti128 $1, %%ymm7, %%xmm7\n\t vpsrldq $8, %%xmm7, %%xmm7\n\t"
-      "vmovq %%xmm7, %%rax\n\t vpxorq %%zmm20, %%zmm20, %%zmm20\n\t vzeroupper",
-      "xmm7"));
+  expect_register_keeps(
+      CAIRN_TEST_HOLD("movl $0x80, %%ecx\n\t kmovw %%ecx, %%k1\n\t vpbroadcastq %%rax, "
+                      "%%zmm20%{%%k1%}%{z%}\n\t xorl %%ecx, %%ecx",
+                      "vextracti64x4 $1, %%zmm20, %%ymm7\n\t vextracti128 $1, %%ymm7, %%xmm7\n\t vpsrldq $8, "
+                      "%%xmm7, %%xmm7\n\t"
+                      "vmovq %%xmm7, %%rax\n\t vpxorq %%zmm20, %%zmm20, %%zmm20\n\t vzeroupper",
+                      "xmm7"));
   // And the upper half of one that AVX2 has too.
-  expect_register_keeps(CAIRN_TEST_HOLD(
-      "movl $0x10, %%ecx\n\t kmovw %%ecx, %%k1\n\t vpbroadcastq %%rax, %%zmm9%{%%k1%}%{z%}\n\t xorl %%ecx, %%ecx",
-      "vextracti64x4 $1, %%zmm9, %%ymm9\n\t vmovq %%xmm9, %%rax\n\t vzeroupper", "xmm9"));
+  expect_register_keeps(
+      CAIRN_TEST_HOLD("movl $0x10, %%ecx\n\t kmovw %%ecx, %%k1\n\t vpbroadcastq %%rax, "
+                      "%%zmm9%{%%k1%}%{z%}\n\t xorl %%ecx, %%ecx",
+                      "vextracti64x4 $1, %%zmm9, %%ymm9\n\t vmovq %%xmm9, %%rax\n\t vzeroupper", "xmm9"));
 }
 
 TEST(RegisterRoot, TheRedZoneCounts) {
@@ -259,7 +263,8 @@ constinit gc_ptr<cell> constant_initialised;
   bool good = is_list(in_bss, n, 3) && is_list(in_data.p, n + 1, 3);
   for (std::uint64_t i = 0; i < 100; ++i) good = good && is_list(table[i], n + i, 2);
   for (std::uint64_t i = 0; i < 20; ++i) good = good && is_list(structs[i].p, n + i, 2);
-  return good && of_template<int>::p->is(n) && of_template<char>::p->is(n + 1) && constant_initialised->is(n + 2);
+  return good && of_template<int>::p->is(n) && of_template<char>::p->is(n + 1) &&
+         constant_initialised->is(n + 2);
 }
 
 TEST(StaticRoot, StaticDataOfEveryKindCounts) {

@@ -55,7 +55,8 @@ TEST(UniqueGc, FreesTheMemoryAtScopeEnd) {
   for (int i = 0; i < 100'000; ++i) addresses.insert(make_unique_gc<cell>().get());
   const auto after = cairn::gc::read_stats();
   EXPECT_LT(addresses.size(), 10'000u) << "no slot was used again without a collection";
-  EXPECT_LT(after.heap_mapped_bytes - after.heap_idle_bytes, before.heap_mapped_bytes - before.heap_idle_bytes + (2u << 20));
+  EXPECT_LT(after.heap_mapped_bytes - after.heap_idle_bytes,
+            before.heap_mapped_bytes - before.heap_idle_bytes + (2u << 20));
 }
 
 TEST(UniqueGc, FreesLargeObjectsAtScopeEnd) {
@@ -88,7 +89,8 @@ TEST(UniqueGc, MovesItsObject) {
   EXPECT_FALSE(c);
   EXPECT_EQ(owned::alive, 0);
   c.reset();
-  static_assert(!std::is_copy_constructible_v<unique_gc<owned>> && !std::is_copy_assignable_v<unique_gc<owned>>);
+  static_assert(!std::is_copy_constructible_v<unique_gc<owned>> &&
+                !std::is_copy_assignable_v<unique_gc<owned>>);
 }
 
 TEST(UniqueGc, KeepsItsObjectAndWhatItReachesInMallocMemory) {

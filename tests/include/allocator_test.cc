@@ -36,11 +36,13 @@ struct node {
 };
 
 using traits = std::allocator_traits<gc_allocator<node>>;
-static_assert(std::is_same_v<traits::pointer, gc_ptr<node>> && std::is_same_v<traits::const_pointer, gc_ptr<const node>>);
+static_assert(std::is_same_v<traits::pointer, gc_ptr<node>> &&
+              std::is_same_v<traits::const_pointer, gc_ptr<const node>>);
 static_assert(std::is_same_v<traits::void_pointer, gc_ptr<void>> && traits::is_always_equal::value);
 static_assert(std::is_same_v<traits::rebind_alloc<int>, gc_allocator<int>>);
 static_assert(gc_allocator<int>() == gc_allocator<node>());
-static_assert(cairn::skip_destructor<cairn::vector<int>> && cairn::skip_destructor<cairn::vector<gc_ptr<node>>>);
+static_assert(cairn::skip_destructor<cairn::vector<int>> &&
+              cairn::skip_destructor<cairn::vector<gc_ptr<node>>>);
 static_assert(cairn::skip_destructor<cairn::vector<cairn::vector<int>>>);
 static_assert(!cairn::skip_destructor<cairn::vector<std::string>>);
 

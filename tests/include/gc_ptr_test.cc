@@ -47,7 +47,8 @@ constexpr bool behaves_like_a_pointer() {
   static_assert(std::is_copy_constructible_v<P> && std::is_copy_assignable_v<P>);
   static_assert(std::is_nothrow_move_constructible_v<P> && std::is_nothrow_move_assignable_v<P>);
   static_assert(std::is_nothrow_destructible_v<P>);
-  static_assert(std::is_constructible_v<bool, P> && !std::is_convertible_v<P, bool> == !std::is_convertible_v<int*, bool>);
+  static_assert(std::is_constructible_v<bool, P> &&
+                !std::is_convertible_v<P, bool> == !std::is_convertible_v<int*, bool>);
   static_assert(std::is_convertible_v<P, typename P::element_type*>);
   static_assert(std::is_convertible_v<typename P::element_type*, P>);
   static_assert(std::is_convertible_v<std::nullptr_t, P>);
@@ -64,18 +65,22 @@ static_assert(std::is_trivially_destructible_v<cairn::gc_ptr<point>>);
 static_assert(!std::is_trivially_copyable_v<cairn::gc_ptr<point>>);
 static_assert(std::is_nothrow_copy_constructible_v<cairn::gc_ptr<point>>);
 static_assert(sizeof(cairn::root<point>) == 16);
-static_assert(sizeof(cairn::gc_weak<point>) == 16 && std::is_nothrow_copy_constructible_v<cairn::gc_weak<point>>);
+static_assert(sizeof(cairn::gc_weak<point>) == 16 &&
+              std::is_nothrow_copy_constructible_v<cairn::gc_weak<point>>);
 static_assert(sizeof(cairn::gc_atomic<point>) == 8 && !std::is_copy_constructible_v<cairn::gc_atomic<point>>);
-static_assert(sizeof(cairn::gc_slice<point>) == 24 && std::is_trivially_destructible_v<cairn::gc_slice<point>>);
+static_assert(sizeof(cairn::gc_slice<point>) == 24 &&
+              std::is_trivially_destructible_v<cairn::gc_slice<point>>);
 static_assert(!std::is_copy_constructible_v<cairn::unique_gc<point>>);
 static_assert(std::is_nothrow_move_constructible_v<cairn::unique_gc<point>>);
 
 template <template <class> class P>
 constexpr bool converts_as_pointers_do() {
   static_assert(std::is_convertible_v<P<derived>, P<base>> && !std::is_convertible_v<P<base>, P<derived>>);
-  static_assert(std::is_convertible_v<P<point>, P<const point>> && !std::is_convertible_v<P<const point>, P<point>>);
+  static_assert(std::is_convertible_v<P<point>, P<const point>> &&
+                !std::is_convertible_v<P<const point>, P<point>>);
   static_assert(std::is_convertible_v<P<point>, P<void>> && !std::is_convertible_v<P<void>, P<point>>);
-  static_assert(!std::is_convertible_v<P<const point>, point*> && std::is_convertible_v<P<const point>, const void*>);
+  static_assert(!std::is_convertible_v<P<const point>, point*> &&
+                std::is_convertible_v<P<const point>, const void*>);
   static_assert(!std::is_convertible_v<P<const point>, void*>);
   static_assert(!std::is_convertible_v<P<point>, P<base>>);
   static_assert(!std::is_assignable_v<P<point>&, P<const point>>);

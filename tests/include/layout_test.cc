@@ -472,7 +472,7 @@ TEST(LayoutMask, UnionsAndStructsWithoutNames) {
   EXPECT_EQ(pointer_mask<unnamed_type>() & 0b010, 0b010u);
   // A nameless union in a member is that member's business.
   uses_vector3 v{};
-  const std::uint64_t in_vectors = 0b0011011;
+  const std::uint64_t in_vectors = 0b111011;
   EXPECT_EQ(pointer_mask<uses_vector3>() & ~in_vectors, 0b100u);
   EXPECT_EQ(reinterpret_cast<char*>(&v.p) - reinterpret_cast<char*>(&v), 16);
   EXPECT_NE(pointer_mask<flexible>() & 1, 0u);
@@ -1099,6 +1099,7 @@ TEST(LayoutZero, IsSaidOfWhatIsAllZeros) {
   static_assert(is_zero_initialised<cell> && is_zero_initialised<mixed> && is_zero_initialised<nested>);
   static_assert(is_zero_initialised<plain_zeros> && is_zero_initialised<const plain_zeros>);
   static_assert(is_zero_initialised<std::array<gc_ptr<cell>, 3>> && is_zero_initialised<mixed[2][2]>);
+  static_assert(is_zero_initialised<std::pair<int, gc_ptr<cell>>> && is_zero_initialised<many_dimensions>);
 }
 TEST(LayoutZero, IsNotSaidOfWhatIsNot) {
   static_assert(!is_zero_initialised<one> && !is_zero_initialised<one_bit> && !is_zero_initialised<minus_zero>);
@@ -1106,7 +1107,7 @@ TEST(LayoutZero, IsNotSaidOfWhatIsNot) {
   static_assert(!is_zero_initialised<int cell::*> && !is_zero_initialised<points_to_itself>);
   static_assert(!is_zero_initialised<points_to_global> && !is_zero_initialised<handle_to_global>);
   static_assert(!is_zero_initialised<with_effects> && !is_zero_initialised<nested_one> && !is_zero_initialised<one[2]>);
-  static_assert(!is_zero_initialised<std::array<one, 2>> && !is_zero_initialised<volatile_one>);
+  static_assert(!is_zero_initialised<std::array<one, 2>> && !is_zero_initialised<std::pair<int, one>> && !is_zero_initialised<volatile_one>);
   static_assert(!is_zero_initialised<enum_with_operator> && !is_zero_initialised<gc_weak<cell>>);
   static_assert(!is_zero_initialised<hidden_first> && !is_zero_initialised<hidden_reference>);
   static_assert(!is_zero_initialised<derived_one> && !is_zero_initialised<derived_effect>);

@@ -23,12 +23,12 @@ inline int play(int argc, char** argv, std::initializer_list<scene> scenes) {
 }
 
 // Ends the child with status 1 and the line.
-#define EXPECT_IN_CHILD(condition)                                                       \
-  do {                                                                                   \
-    if (!(condition)) {                                                                  \
-      std::fprintf(stderr, "%s:%d: expected: %s\n", __FILE__, __LINE__, #condition);     \
-      std::_Exit(1);                                                                     \
-    }                                                                                    \
+#define EXPECT_IN_CHILD(condition)                                                   \
+  do {                                                                               \
+    if (!(condition)) {                                                              \
+      std::fprintf(stderr, "%s:%d: expected: %s\n", __FILE__, __LINE__, #condition); \
+      std::_Exit(1);                                                                 \
+    }                                                                                \
   } while (false)
 
 }  // namespace process

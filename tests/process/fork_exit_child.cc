@@ -216,7 +216,8 @@ int ten_thousand_threads() {
   const auto before = cairn::gc::read_stats();
   const long rss_before = rss_kib();
   batch(9000);
-  EXPECT_IN_CHILD(collect_until([&] { return cairn::gc::read_stats().heap_objects <= before.heap_objects + 100; }));
+  EXPECT_IN_CHILD(
+      collect_until([&] { return cairn::gc::read_stats().heap_objects <= before.heap_objects + 100; }));
   const auto after = cairn::gc::read_stats();
   std::printf("metadata %zu -> %zu, stacks %zu -> %zu, rss %ld -> %ld KiB\n", before.metadata_bytes,
               after.metadata_bytes, before.stack_bytes, after.stack_bytes, rss_before, rss_kib());
@@ -238,22 +239,23 @@ int ten_thousand_goroutines_in_turn() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return process::play(argc, argv, {
-      {"fork_and_exec", fork_and_exec},
-      {"fork_and_leave", fork_and_leave},
-      {"fork_and_allocate", fork_and_allocate},
-      {"fork_and_collect", fork_and_collect},
-      {"fork_and_go", fork_and_go},
-      {"fork_and_root", fork_and_root},
-      {"exit_with_static_destructors", exit_with_static_destructors},
-      {"exit_while_threads_run", exit_while_threads_run},
-      {"exit_while_a_cycle_runs", exit_while_a_cycle_runs},
-      {"exit_runs_no_destructors", exit_runs_no_destructors},
-      {"exit_after_run", exit_after_run},
-      {"never_used", never_used},
-      {"first_used_by_a_static_destructor", first_used_by_a_static_destructor},
-      {"run_leaves_a_running_goroutine", run_leaves_a_running_goroutine},
-      {"ten_thousand_threads", ten_thousand_threads},
-      {"ten_thousand_goroutines_in_turn", ten_thousand_goroutines_in_turn},
-  });
+  return process::play(argc, argv,
+                       {
+                           {"fork_and_exec", fork_and_exec},
+                           {"fork_and_leave", fork_and_leave},
+                           {"fork_and_allocate", fork_and_allocate},
+                           {"fork_and_collect", fork_and_collect},
+                           {"fork_and_go", fork_and_go},
+                           {"fork_and_root", fork_and_root},
+                           {"exit_with_static_destructors", exit_with_static_destructors},
+                           {"exit_while_threads_run", exit_while_threads_run},
+                           {"exit_while_a_cycle_runs", exit_while_a_cycle_runs},
+                           {"exit_runs_no_destructors", exit_runs_no_destructors},
+                           {"exit_after_run", exit_after_run},
+                           {"never_used", never_used},
+                           {"first_used_by_a_static_destructor", first_used_by_a_static_destructor},
+                           {"run_leaves_a_running_goroutine", run_leaves_a_running_goroutine},
+                           {"ten_thousand_threads", ten_thousand_threads},
+                           {"ten_thousand_goroutines_in_turn", ten_thousand_goroutines_in_turn},
+                       });
 }

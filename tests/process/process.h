@@ -29,8 +29,10 @@ struct outcome {
 };
 
 inline std::ostream& operator<<(std::ostream& os, const outcome& o) {
-  return os << "exit status " << o.exit_status << ", signal " << o.signal << (o.timed_out ? " (timed out)" : "")
-            << "\nstandard output:\n" << o.out << "\nstandard error:\n" << o.err;
+  return os << "exit status " << o.exit_status << ", signal " << o.signal
+            << (o.timed_out ? " (timed out)" : "") << "\nstandard output:\n"
+            << o.out << "\nstandard error:\n"
+            << o.err;
 }
 
 // In the child, between fork and exec: only async-signal-safe calls.
@@ -62,12 +64,14 @@ inline bool drain(int out, int err, outcome& o, std::chrono::steady_clock::time_
 
 // `environment`: "NAME=value" each, before what this process has; Cairn's own variables are not inherited.
 inline outcome run(const std::string& program, std::vector<std::string> arguments,
-                   std::vector<std::string> environment = {}, std::chrono::seconds limit = std::chrono::seconds(60)) {
+                   std::vector<std::string> environment = {},
+                   std::chrono::seconds limit = std::chrono::seconds(60)) {
   std::vector<char*> argv{const_cast<char*>(program.c_str())}, env;
   for (auto& a : arguments) argv.push_back(a.data());
   for (auto& e : environment) env.push_back(e.data());
   for (char** e = environ; *e != nullptr; ++e)
-    if (std::string_view(*e).substr(0, 5) != "CAIRN" || std::string_view(*e).substr(0, 10) == "CAIRN_TEST") env.push_back(*e);
+    if (std::string_view(*e).substr(0, 5) != "CAIRN" || std::string_view(*e).substr(0, 10) == "CAIRN_TEST")
+      env.push_back(*e);
   argv.push_back(nullptr);
   env.push_back(nullptr);
   outcome o;

@@ -6,8 +6,8 @@
 #include <sys/resource.h>
 
 #include <atomic>
-#include <new>
 #include <memory>
+#include <new>
 #include <stdexcept>
 #include <thread>
 #include <vector>
@@ -216,7 +216,9 @@ int throw_from_cleanup() {
   return wait_for_the_end();
 }
 int throw_from_finalizer() {
-  apart([] { cairn::set_finalizer(make_cell(1), [](cell*) { throw std::runtime_error("nobody catches this"); }); });
+  apart([] {
+    cairn::set_finalizer(make_cell(1), [](cell*) { throw std::runtime_error("nobody catches this"); });
+  });
   return wait_for_the_end();
 }
 int throw_an_int_from_goroutine() {
@@ -227,25 +229,26 @@ int throw_an_int_from_goroutine() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return process::play(argc, argv, {
-      {"print_settings", print_settings},
-      {"work", work},
-      {"work_in_threads", work_in_threads},
-      {"pointer_in_malloc_memory", pointer_in_malloc_memory},
-      {"pointers_in_their_places", pointers_in_their_places},
-      {"barrier_on_an_unattached_thread", barrier_on_an_unattached_thread},
-      {"read_dangling", read_dangling},
-      {"store_dangling", store_dangling},
-      {"small_address_space", small_address_space},
-      {"exhaustion_by_small_objects", exhaustion_by_small_objects},
-      {"exhaustion_by_large_objects", exhaustion_by_large_objects},
-      {"exhaustion_is_collected_first", exhaustion_is_collected_first},
-      {"too_small_address_space", too_small_address_space},
-      {"throw_from_goroutine", throw_from_goroutine},
-      {"throw_from_goroutine_in_run", throw_from_goroutine_in_run},
-      {"throw_from_destructor", throw_from_destructor},
-      {"throw_from_cleanup", throw_from_cleanup},
-      {"throw_from_finalizer", throw_from_finalizer},
-      {"throw_an_int_from_goroutine", throw_an_int_from_goroutine},
-  });
+  return process::play(argc, argv,
+                       {
+                           {"print_settings", print_settings},
+                           {"work", work},
+                           {"work_in_threads", work_in_threads},
+                           {"pointer_in_malloc_memory", pointer_in_malloc_memory},
+                           {"pointers_in_their_places", pointers_in_their_places},
+                           {"barrier_on_an_unattached_thread", barrier_on_an_unattached_thread},
+                           {"read_dangling", read_dangling},
+                           {"store_dangling", store_dangling},
+                           {"small_address_space", small_address_space},
+                           {"exhaustion_by_small_objects", exhaustion_by_small_objects},
+                           {"exhaustion_by_large_objects", exhaustion_by_large_objects},
+                           {"exhaustion_is_collected_first", exhaustion_is_collected_first},
+                           {"too_small_address_space", too_small_address_space},
+                           {"throw_from_goroutine", throw_from_goroutine},
+                           {"throw_from_goroutine_in_run", throw_from_goroutine_in_run},
+                           {"throw_from_destructor", throw_from_destructor},
+                           {"throw_from_cleanup", throw_from_cleanup},
+                           {"throw_from_finalizer", throw_from_finalizer},
+                           {"throw_an_int_from_goroutine", throw_an_int_from_goroutine},
+                       });
 }

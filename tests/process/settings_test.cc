@@ -14,8 +14,8 @@
 
 namespace {
 
-using testing::HasSubstr;
 using process::outcome;
+using testing::HasSubstr;
 
 outcome scene(const char* name, std::vector<std::string> env = {}) {
   return process::run(CAIRN_SETTINGS_CHILD, {name}, std::move(env), std::chrono::seconds(120));
@@ -65,8 +65,8 @@ TEST(Environment, SetsTheProcs) { EXPECT_EQ(settings_with({"CAIRNMAXPROCS=3"}).p
 TEST(Environment, ReportsWhatDoesNotParseAndUsesTheDefault) {
   const settings plain = settings_with({});
   for (const char* bad : {"CAIRNGC=fast", "CAIRNGC=10x", "CAIRNGC=99999999999999999999", "CAIRNMEMLIMIT=4 GiB",
-                          "CAIRNMEMLIMIT=much", "CAIRNMEMLIMIT=-1", "CAIRNMEMLIMIT=99999999999TiB", "CAIRNMAXPROCS=0",
-                          "CAIRNMAXPROCS=two", "CAIRNSTACK=huge"}) {
+                          "CAIRNMEMLIMIT=much", "CAIRNMEMLIMIT=-1", "CAIRNMEMLIMIT=99999999999TiB",
+                          "CAIRNMAXPROCS=0", "CAIRNMAXPROCS=two", "CAIRNSTACK=huge"}) {
     std::string err;
     const settings s = settings_with({bad}, &err);
     const std::string name = std::string(bad).substr(0, std::string(bad).find('='));
@@ -160,11 +160,13 @@ TEST_P(SoundUnder, AllItsChecks) {
 }
 INSTANTIATE_TEST_SUITE_P(Debug, SoundUnder,
                          testing::Values("gccheckmark=1", "check=1", "check=2", "check=3", "clobberfree=1",
-                                         "gcstoptheworld=1", "delay=100,seed=1", "delay=300,seed=2,check=3,clobberfree=1",
+                                         "gcstoptheworld=1", "delay=100,seed=1",
+                                         "delay=300,seed=2,check=3,clobberfree=1",
                                          "gccheckmark=1,check=3,clobberfree=1,invalidptr=1"),
                          [](const auto& instance) {
                            std::string name = instance.param;
-                           std::replace_if(name.begin(), name.end(), [](char c) { return !std::isalnum(c); }, 'X');
+                           std::replace_if(
+                               name.begin(), name.end(), [](char c) { return !std::isalnum(c); }, 'X');
                            return name;
                          });
 
@@ -198,12 +200,13 @@ class ExceptionFrom : public testing::TestWithParam<const char*> {};
 TEST_P(ExceptionFrom, EndsTheProgramWithStatusTwoAndAMessage) {
   outcome o = scene((std::string("throw_") + GetParam()).c_str());
   EXPECT_EQ(o.exit_status, 2) << o;
-  if (std::string(GetParam()) != "an_int_from_goroutine") EXPECT_THAT(o.err, HasSubstr("nobody catches this"));
+  if (std::string(GetParam()) != "an_int_from_goroutine")
+    EXPECT_THAT(o.err, HasSubstr("nobody catches this"));
   else EXPECT_THAT(o.err, HasSubstr("int"));
 }
 INSTANTIATE_TEST_SUITE_P(Runtime, ExceptionFrom,
-                         testing::Values("from_goroutine", "from_goroutine_in_run", "from_destructor", "from_cleanup",
-                                         "from_finalizer", "an_int_from_goroutine"),
+                         testing::Values("from_goroutine", "from_goroutine_in_run", "from_destructor",
+                                         "from_cleanup", "from_finalizer", "an_int_from_goroutine"),
                          [](const auto& instance) {
                            std::string name = instance.param;
                            std::replace(name.begin(), name.end(), '_', 'X');

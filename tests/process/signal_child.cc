@@ -234,16 +234,17 @@ int reads_are_restarted() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return process::play(argc, argv, {
-      {"earlier_handler_is_chained", earlier_handler_is_chained},
-      {"earlier_siginfo_handler_is_chained", earlier_siginfo_handler_is_chained},
-      {"another_signal", another_signal},
-      {"a_thread_that_blocks_the_signal", a_thread_that_blocks_the_signal},
-      {"attaching_unblocks", attaching_unblocks},
-      {"users_sigsegv_handler", users_sigsegv_handler},
-      {"sigsegv_handler_that_repairs", sigsegv_handler_that_repairs},
-      {"plain_segv", plain_segv},
-      {"sleeps_may_be_interrupted", sleeps_may_be_interrupted},
-      {"reads_are_restarted", reads_are_restarted},
-  });
+  return process::play(argc, argv,
+                       {
+                           {"earlier_handler_is_chained", earlier_handler_is_chained},
+                           {"earlier_siginfo_handler_is_chained", earlier_siginfo_handler_is_chained},
+                           {"another_signal", another_signal},
+                           {"a_thread_that_blocks_the_signal", a_thread_that_blocks_the_signal},
+                           {"attaching_unblocks", attaching_unblocks},
+                           {"users_sigsegv_handler", users_sigsegv_handler},
+                           {"sigsegv_handler_that_repairs", sigsegv_handler_that_repairs},
+                           {"plain_segv", plain_segv},
+                           {"sleeps_may_be_interrupted", sleeps_may_be_interrupted},
+                           {"reads_are_restarted", reads_are_restarted},
+                       });
 }

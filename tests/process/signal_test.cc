@@ -9,8 +9,8 @@
 
 namespace {
 
-using testing::HasSubstr;
 using process::outcome;
+using testing::HasSubstr;
 
 outcome scene(const char* name, std::vector<std::string> env = {}) {
   return process::run(CAIRN_SIGNAL_CHILD, {name}, std::move(env));

@@ -129,7 +129,8 @@ int main(int argc, char** argv) {
   stop.store(true);
   for (auto& t : threads) t.join();
   if (!cairn::gc::verify()) fail("verify() found a disagreement");
-  if (!collect_until([start] { return cairn::gc::read_stats().heap_objects <= start; })) fail("not everything died");
+  if (!collect_until([start] { return cairn::gc::read_stats().heap_objects <= start; }))
+    fail("not everything died");
   std::printf("alloc_storm: all well: %llu arrays, %llu refused, %zu cycles\n",
               static_cast<unsigned long long>(made.load()), static_cast<unsigned long long>(refused.load()),
               cairn::gc::read_stats().gc_cycles);

@@ -49,8 +49,9 @@ std::atomic<std::uint64_t> steps{0};
 }  // namespace
 
 void fail(const std::string& what) {
-  std::fprintf(stderr, "torture: %s\ntorture: repeat with --seed %llu --threads %u --debug %s\n", what.c_str(),
-               static_cast<unsigned long long>(g_settings.seed), g_settings.threads, g_settings.debug.c_str());
+  std::fprintf(stderr, "torture: %s\ntorture: repeat with --seed %llu --threads %u --debug %s\n",
+               what.c_str(), static_cast<unsigned long long>(g_settings.seed), g_settings.threads,
+               g_settings.debug.c_str());
   std::abort();
 }
 
@@ -76,13 +77,16 @@ void on_exchange(random_source& random) {
   cairn::gc_atomic<tree>& slot = exchange[random() % exchange.size()];
   tree* mine = make_tree(random(), random() % 4);
   switch (random() % 3) {
-    case 0: mine = slot.exchange(mine); break;
+    case 0:
+      mine = slot.exchange(mine);
+      break;
     case 1: {
       tree* expected = slot.load(std::memory_order_acquire);
       if (slot.compare_exchange_strong(expected, mine)) mine = expected;
       break;
     }
-    default: mine = slot.load();
+    default:
+      mine = slot.load();
   }
   if (mine != nullptr && !is_tree(mine, mine->id)) fail("a tree from an exchange slot is damaged");
   if (kept && !is_tree(kept, kept->id)) fail("a tree in a thread_local is damaged");
@@ -114,8 +118,8 @@ void watch(watched& w, random_source& random) {
   exchange[random() % exchange.size()].store(t);
   if (random() % 2 == 0) {
     cleanups.added.fetch_add(1, std::memory_order_relaxed);
-    cairn::stop_handle handle =
-        cairn::add_cleanup(t, [] { cleanups.run.fetch_add(1, std::memory_order_relaxed); });
+    cairn::stop_handle handle = cairn::add_cleanup(
+        t, [] { cleanups.run.fetch_add(1, std::memory_order_relaxed); });
     if (random() % 4 == 0 && handle.stop()) cleanups.stopped.fetch_add(1, std::memory_order_relaxed);
   }
   if (random() % 2 == 0) {
@@ -193,7 +197,8 @@ void on_slices(random_source& random) {
   numbers = {};
   if (random() % 32 == 0) cairn::gc::collect();
   for (std::size_t i = 0; i < n; ++i)
-    if (middle[static_cast<std::ptrdiff_t>(i) - static_cast<std::ptrdiff_t>(n / 2)] != mix(i)) fail("a slice changed");
+    if (middle[static_cast<std::ptrdiff_t>(i) - static_cast<std::ptrdiff_t>(n / 2)] != mix(i))
+      fail("a slice changed");
   for (std::size_t i = 0; i < trees.size(); ++i)
     if (!is_tree(trees[i], 16 * i)) fail("an element of a slice is damaged");
 }
@@ -228,10 +233,12 @@ void on_short_threads(random_source& random) {
 void on_tasks(random_source& random) {
   const std::uint64_t id = random();
   cairn::gc_ptr<tree> given = make_tree(id, 2);
-  auto task = cairn::spawn([](tree* t, std::uint64_t expected) {
-    if (!is_tree(t, expected)) fail("a tree given to a task is damaged");
-    return cairn::gc_ptr<tree>(make_tree(expected + 1, 2));
-  }, given, id);
+  auto task = cairn::spawn(
+      [](tree* t, std::uint64_t expected) {
+        if (!is_tree(t, expected)) fail("a tree given to a task is damaged");
+        return cairn::gc_ptr<tree>(make_tree(expected + 1, 2));
+      },
+      given, id);
   given = nullptr;
   if (!is_tree(task.get(), id + 1)) fail("a task's result is damaged");
 }
@@ -242,15 +249,34 @@ void work(std::uint64_t seed) {
   random_source random(seed);
   while (!stop.load(std::memory_order_relaxed)) {
     switch (random() % 24) {
-      case 0: case 1: on_exchange(random); break;
-      case 2: case 3: on_watch_list(random); break;
-      case 4: on_owned(random); break;
-      case 5: on_slices(random); break;
-      case 6: on_lists(random); break;
-      case 7: if (random() % 8 == 0) on_short_threads(random); break;
-      case 8: if (random() % 8 == 0) on_tasks(random); break;
-      case 9: if (random() % 64 == 0) cairn::gc::collect(); break;
-      default: on_island(random);
+      case 0:
+      case 1:
+        on_exchange(random);
+        break;
+      case 2:
+      case 3:
+        on_watch_list(random);
+        break;
+      case 4:
+        on_owned(random);
+        break;
+      case 5:
+        on_slices(random);
+        break;
+      case 6:
+        on_lists(random);
+        break;
+      case 7:
+        if (random() % 8 == 0) on_short_threads(random);
+        break;
+      case 8:
+        if (random() % 8 == 0) on_tasks(random);
+        break;
+      case 9:
+        if (random() % 64 == 0) cairn::gc::collect();
+        break;
+      default:
+        on_island(random);
     }
     steps.fetch_add(1, std::memory_order_relaxed);
   }
@@ -261,10 +287,17 @@ void force_cycles(std::uint64_t seed) {
   random_source random(seed);
   while (!stop.load(std::memory_order_relaxed)) {
     switch (random() % 16) {
-      case 0: if (!cairn::gc::verify()) fail("verify() found a disagreement"); break;
-      case 1: cairn::gc::free_os_memory(); break;
-      case 2: cairn::gc::set_percent(static_cast<int>(20 + random() % 300)); break;
-      default: cairn::gc::collect();
+      case 0:
+        if (!cairn::gc::verify()) fail("verify() found a disagreement");
+        break;
+      case 1:
+        cairn::gc::free_os_memory();
+        break;
+      case 2:
+        cairn::gc::set_percent(static_cast<int>(20 + random() % 300));
+        break;
+      default:
+        cairn::gc::collect();
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(random() % 20));
   }
@@ -329,12 +362,14 @@ void expect_empty(std::size_t start) {
   } while (clock::now() < deadline);
   std::string left;
   for (const auto& c : s.per_class)
-    if (c.objects_in_use != 0) left += ", " + std::to_string(c.objects_in_use) + " of " + std::to_string(c.object_size);
+    if (c.objects_in_use != 0)
+      left += ", " + std::to_string(c.objects_in_use) + " of " + std::to_string(c.object_size);
   fail("not everything died: " + std::to_string(s.heap_objects) + " objects, " + std::to_string(start) +
        " at the start; cleanups " + std::to_string(cleanups.run.load()) + "/" +
        std::to_string(cleanups.added.load() - cleanups.stopped.load()) + ", finalizers " +
-       std::to_string(finalizers.run.load()) + "/" + std::to_string(finalizers.added.load()) + ", destructors " +
-       std::to_string(tracked.destroyed.load()) + "/" + std::to_string(tracked.made.load()) + left);
+       std::to_string(finalizers.run.load()) + "/" + std::to_string(finalizers.added.load()) +
+       ", destructors " + std::to_string(tracked.destroyed.load()) + "/" +
+       std::to_string(tracked.made.load()) + left);
 }
 
 // Half of the workers are threads, half goroutines. On a thread of its own, so that main's stack holds nothing.
@@ -407,10 +442,10 @@ void run_again_with_settings(char** argv) {
   const char* now = std::getenv("CAIRNDEBUG");
   if (now != nullptr && g_settings.debug == now) return;
   setenv("CAIRNDEBUG", g_settings.debug.c_str(), 1);
-  const std::string seconds = std::to_string(g_settings.seconds), threads = std::to_string(g_settings.threads),
-                    seed = std::to_string(g_settings.seed);
-  execl("/proc/self/exe", argv[0], "--seconds", seconds.c_str(), "--threads", threads.c_str(), "--seed", seed.c_str(),
-        "--debug", g_settings.debug.c_str(), nullptr);
+  const std::string seconds = std::to_string(g_settings.seconds),
+                    threads = std::to_string(g_settings.threads), seed = std::to_string(g_settings.seed);
+  execl("/proc/self/exe", argv[0], "--seconds", seconds.c_str(), "--threads", threads.c_str(), "--seed",
+        seed.c_str(), "--debug", g_settings.debug.c_str(), nullptr);
   std::perror("torture: exec");
   std::exit(2);
 }

@@ -47,14 +47,26 @@ class island {
   // One random change or look.
   void step(random_source& random) {
     switch (random() % 16) {
-      case 0: case 1: case 2: case 3: return add(random);
-      case 4: case 5: return link(random);
-      case 6: return cut(random);
-      case 7: return swap(random);
-      case 8: return rewrite(random);
-      case 9: return move_root(random);
-      case 10: return hold_on_stack(random);
-      default: look(random);
+      case 0:
+      case 1:
+      case 2:
+      case 3:
+        return add(random);
+      case 4:
+      case 5:
+        return link(random);
+      case 6:
+        return cut(random);
+      case 7:
+        return swap(random);
+      case 8:
+        return rewrite(random);
+      case 9:
+        return move_root(random);
+      case 10:
+        return hold_on_stack(random);
+      default:
+        look(random);
     }
   }
 
@@ -107,15 +119,18 @@ class island {
       return;
     }
     const auto s = shadow_.find(e.id);
-    if (s == shadow_.end()) fail("the shadow itself is wrong: node " + std::to_string(e.id) + " is not in it");
+    if (s == shadow_.end())
+      fail("the shadow itself is wrong: node " + std::to_string(e.id) + " is not in it");
     if (real != address(s->second, e.offset)) fail(std::string(where) + ": an edge points elsewhere");
   }
 
   void check_node(header* node, std::uint64_t id, const shadow_node& s) {
     if (node->id != id || node->content != s.content || !node->intact()) {
-      fail("node " + std::to_string(id) + " (" + std::to_string(s.what->bytes) + " bytes) has lost its header");
+      fail("node " + std::to_string(id) + " (" + std::to_string(s.what->bytes) +
+           " bytes) has lost its header");
     }
-    if (!is_filled(s.what->payload(node), s.content)) fail("node " + std::to_string(id) + ": payload changed");
+    if (!is_filled(s.what->payload(node), s.content))
+      fail("node " + std::to_string(id) + ": payload changed");
     std::span<edge> links = s.what->links(node);
     if (links.size() != s.edges.size()) fail("node " + std::to_string(id) + ": its number of edges changed");
     for (std::size_t i = 0; i < links.size(); ++i) check_edge(links[i].get(), s.edges[i], "node");
@@ -136,7 +151,8 @@ class island {
   spot arrive(std::byte* real, const shadow_edge& e) {
     check_edge(real, e, "walk");
     spot at{reinterpret_cast<header*>(real - e.offset), e.id, &shadow_.at(e.id)};
-    if (at.node->id != e.id || !at.node->intact()) fail("walk: node " + std::to_string(e.id) + " has lost its header");
+    if (at.node->id != e.id || !at.node->intact())
+      fail("walk: node " + std::to_string(e.id) + " has lost its header");
     return at;
   }
 
@@ -149,7 +165,8 @@ class island {
     if (shadow_.size() >= k_most_nodes) prune();
     if (shadow_.size() >= k_most_nodes) return cut(random);
     const bool large = random() % 400 == 0;
-    const kind& k = large ? *k_large_kinds[random() % std::size(k_large_kinds)] : *k_kinds[random() % std::size(k_kinds)];
+    const kind& k = large ? *k_large_kinds[random() % std::size(k_large_kinds)]
+                          : *k_kinds[random() % std::size(k_kinds)];
     header* node = k.make(random());
     const std::uint64_t id = next_id_++;
     const std::uint64_t content = random();

@@ -76,8 +76,8 @@ class listed {
   CAIRN_GC_FIELDS(listed, unused_, edges_)
 
  private:
-  header head_;
-  std::uint16_t flags_ : 3 = 5;
+  [[maybe_unused]] header head_;
+  [[maybe_unused]] std::uint16_t flags_ : 3 = 5;
   std::array<edge, 3> edges_;
   std::uint64_t words_[2] = {};
   edge unused_;
@@ -99,7 +99,8 @@ struct destructible {
   destructible(const destructible&) = delete;
   destructible& operator=(const destructible&) = delete;
   ~destructible() {
-    if (!head.intact() || !is_filled(words, head.content)) tracked.damaged.fetch_add(1, std::memory_order_relaxed);
+    if (!head.intact() || !is_filled(words, head.content))
+      tracked.damaged.fetch_add(1, std::memory_order_relaxed);
     tracked.destroyed.fetch_add(1, std::memory_order_relaxed);
   }
   std::span<edge> links() { return edges; }
@@ -150,16 +151,17 @@ template <class T>
 }
 
 template <class T>
-inline constexpr kind kind_of = {
-    sizeof(T), &make_node<T>, [](header* h) { return reinterpret_cast<T*>(h)->links(); },
-    [](header* h) { return reinterpret_cast<T*>(h)->payload(); }};
+inline constexpr kind kind_of = {sizeof(T), &make_node<T>,
+                                 [](header* h) { return reinterpret_cast<T*>(h)->links(); },
+                                 [](header* h) { return reinterpret_cast<T*>(h)->payload(); }};
 
 inline constexpr const kind* k_kinds[] = {
-    &kind_of<plain<1, 1, 1>>,   &kind_of<plain<1, 2, 1>>,     &kind_of<plain<1, 2, 1>>,    &kind_of<plain<3, 4, 2>>,
-    &kind_of<plain<2, 9, 20>>,  &kind_of<plain<30, 3, 25>>,   &kind_of<plain<1, 40, 90>>,  &kind_of<plain<200, 3, 300>>,
-    &kind_of<opaque<2, 3>>,     &kind_of<opaque<5, 60>>,      &kind_of<opaque<7, 120>>,    &kind_of<listed>,
-    &kind_of<listed>,           &kind_of<destructible<2, 2>>, &kind_of<destructible<3, 70>>, &kind_of<table<10>>,
-    &kind_of<table<300>>,       &kind_of<with_vector>,
+    &kind_of<plain<1, 1, 1>>,   &kind_of<plain<1, 2, 1>>,     &kind_of<plain<1, 2, 1>>,
+    &kind_of<plain<3, 4, 2>>,   &kind_of<plain<2, 9, 20>>,    &kind_of<plain<30, 3, 25>>,
+    &kind_of<plain<1, 40, 90>>, &kind_of<plain<200, 3, 300>>, &kind_of<opaque<2, 3>>,
+    &kind_of<opaque<5, 60>>,    &kind_of<opaque<7, 120>>,     &kind_of<listed>,
+    &kind_of<listed>,           &kind_of<destructible<2, 2>>, &kind_of<destructible<3, 70>>,
+    &kind_of<table<10>>,        &kind_of<table<300>>,         &kind_of<with_vector>,
 };
 // More than 32 KiB: spans of their own. Rarely made.
 inline constexpr const kind* k_large_kinds[] = {&kind_of<plain<1, 3000, 3000>>, &kind_of<plain<5000, 2, 100>>,

@@ -119,7 +119,8 @@ template <class T, class Named = T>
 template <class T, class Named = T>
 [[gnu::always_inline]] inline void store_word(T*& slot, T* value) noexcept {
   const replaced<T> r = replace_word(slot, value);
-  if (r.wanted) [[unlikely]] tell<T, Named>(slot, r.old, value);
+  if (r.wanted) [[unlikely]]
+    tell<T, Named>(slot, r.old, value);
 }
 
 // True where the compiler sees that `slot` is a local variable of the function it compiles. GCC folds a comparison of
@@ -161,12 +162,14 @@ template <class T>
       : [slot] "+m"(slot), [old] "+&r"(old), "=@ccne"(wanted)
       : [flags] "m"(cairn_barrier_flags)
       : "memory");
-  if (wanted) [[unlikely]] tell(slot, old, value);
+  if (wanted) [[unlikely]]
+    tell(slot, old, value);
   return old;
 }
 
 template <class T>
-[[gnu::always_inline]] inline bool compare_exchange_word(T*& slot, T*& expected, T* desired, bool, int, int) noexcept {
+[[gnu::always_inline]] inline bool compare_exchange_word(T*& slot, T*& expected, T* desired, bool, int,
+                                                         int) noexcept {
   T* old = expected;
   bool done, wanted;
   asm volatile(
@@ -180,7 +183,8 @@ template <class T>
     expected = old;
     return false;
   }
-  if (wanted) [[unlikely]] tell(slot, old, desired);
+  if (wanted) [[unlikely]]
+    tell(slot, old, desired);
   return true;
 }
 
@@ -207,16 +211,18 @@ template <class T>
 template <class T>
 [[gnu::always_inline]] inline T* exchange_word(T*& slot, T* value, int order) noexcept {
   T* const old = __atomic_exchange_n(&slot, value, order);
-  if (is_wanted(old, value)) [[unlikely]] tell(slot, old, value);
+  if (is_wanted(old, value)) [[unlikely]]
+    tell(slot, old, value);
   return old;
 }
 
 template <class T>
-[[gnu::always_inline]] inline bool compare_exchange_word(T*& slot, T*& expected, T* desired, bool weak, int success,
-                                                         int failure) noexcept {
+[[gnu::always_inline]] inline bool compare_exchange_word(T*& slot, T*& expected, T* desired, bool weak,
+                                                         int success, int failure) noexcept {
   T* const old = expected;
   if (!__atomic_compare_exchange_n(&slot, &expected, desired, weak, success, failure)) return false;
-  if (is_wanted(old, desired)) [[unlikely]] tell(slot, old, desired);
+  if (is_wanted(old, desired)) [[unlikely]]
+    tell(slot, old, desired);
   return true;
 }
 
@@ -237,7 +243,8 @@ inline void clear_words(void* first, std::size_t bytes) noexcept {
 // last store, as the single barrier does; the words stay where they came from, so nothing can be lost before that.
 inline void look_after_copy(const void* first, std::size_t bytes) noexcept {
   asm volatile("" : : : "memory");
-  if (cairn_barrier_flags != 0) [[unlikely]] bulk_barrier_slow(first, bytes);
+  if (cairn_barrier_flags != 0) [[unlikely]]
+    bulk_barrier_slow(first, bytes);
 }
 
 }  // namespace cairn::detail

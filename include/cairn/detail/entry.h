@@ -92,6 +92,7 @@ struct closure {
   void (*drop)(closure* self) noexcept;        // destroys it uncalled
 };
 [[nodiscard]] void* allocate_closure(std::size_t bytes, std::size_t align);
+// When these throw the function is still the caller's.
 std::uint64_t add_cleanup(const void* p, closure* function);           // throws std::invalid_argument: no heap object
 bool stop_cleanup(std::uint64_t id) noexcept;                          // true: it will not run
 void set_finalizer(const void* p, closure* function);                  // argument: `p`; replaces an earlier one

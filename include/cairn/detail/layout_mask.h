@@ -249,6 +249,8 @@ constexpr bool is_zero(const T& value) {
     for (const auto& element : value)
       if (!is_zero(element)) return false;
     return true;
+  } else if constexpr (is_pair<T>::value) {
+    return is_zero(value.first) && is_zero(value.second);
   } else {
     bool zero = true;
     visit_fields<field_count<T>, any_field>(value, [&zero](const auto& member) { zero = zero && is_zero(member); });
@@ -276,6 +278,7 @@ consteval bool is_plain() {
   else if constexpr (is_one_pointer<T> || is_slice<T>) return true;
   else if constexpr (std::is_array_v<T>) return is_plain<std::remove_all_extents_t<T>>();
   else if constexpr (is_std_array<T>::value) return is_plain<typename is_std_array<T>::element>();
+  else if constexpr (is_pair<T>::value) return all_plain(typename is_composed<T>::parts{});
   else if constexpr (bindable<T>) return !shape_of<T>.has_empty_base && all_plain(fields_of<T>{});
   else return false;
 }

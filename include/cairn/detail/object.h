@@ -33,8 +33,9 @@ inline constexpr bool has_collected_destructor = !std::is_trivially_destructible
 
 template <class T>
 constexpr void check_object_type() noexcept {
-  static_assert(std::is_object_v<T> && !std::is_array_v<T>,
-                "Cairn makes objects: for an array use make_gc_array<T>(n), for a reference make the object it names");
+  static_assert(
+      std::is_object_v<T> && !std::is_array_v<T>,
+      "Cairn makes objects: for an array use make_gc_array<T>(n), for a reference make the object it names");
   static_assert(alignof(T) <= k_max_align,
                 "Cairn aligns objects up to 4096 bytes: put what needs more in memory of your own");
   static_assert(std::is_destructible_v<T>,
@@ -139,7 +140,8 @@ template <class T>
 inline constexpr std::size_t k_array_footer = has_collected_destructor<T> ? k_array_footer_bytes : 0;
 template <class T>
 inline constexpr std::size_t k_max_count =
-    (static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max()) - k_array_footer<T> - k_page_bytes) / sizeof(T);
+    (static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max()) - k_array_footer<T> - k_page_bytes) /
+    sizeof(T);
 
 // Zeroed memory for `count` elements, without elements. Throws std::bad_alloc.
 template <class T>
@@ -154,9 +156,10 @@ T* allocate_elements(std::size_t count) {
 template <class T>
 void finish_array(T* first, std::size_t made, std::size_t count) {
   if constexpr (!is_zero_initialised<T>) {
-    static_assert(std::is_default_constructible_v<T>,
-                  "every element up to an array's capacity is value-initialised: give the type a default constructor, "
-                  "or use an array of gc_ptr to it");
+    static_assert(
+        std::is_default_constructible_v<T>,
+        "every element up to an array's capacity is value-initialised: give the type a default constructor, "
+        "or use an array of gc_ptr to it");
     try {
       std::uninitialized_value_construct_n(first + made, count - made);
     } catch (...) {
