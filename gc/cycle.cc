@@ -138,6 +138,12 @@ void trace(cycle& c) noexcept {
   line.procs = max_procs();
   line.forced = is_forced(c.reason);
   if (r.options.debug.gctrace != 0) write_gctrace(line);
+  if (r.options.debug.gcpacertrace != 0) {
+    const pacing& p = r.pace;
+    heap::report("pacer: cycle {}: {} bytes marked, {} of stacks, {} of globals; the next at {}, goal {}; sweep {:.4f} pages a byte",
+                 line.number, p.marked, p.stack_bytes, p.globals_bytes, p.trigger.load(std::memory_order_relaxed),
+                 p.goal.load(std::memory_order_relaxed), p.sweep.pages_per_byte);
+  }
 }
 
 // Cycle lock held, depth 0.

@@ -291,7 +291,7 @@ void await_task(task_base& task) {
   sched::m& self = sched::self();
   sched::check_ending();
   std::uint32_t state = task_base::k_pending;
-  // Acquire, here and below: with the exchange in complete(). Relaxed on success: it only asks for a wake.
+  // Acquire, here and below: with the exchange in complete(). Needless on success, where it only asks for a wake.
   if (task.state.compare_exchange_strong(state, task_base::k_awaited, std::memory_order_acquire,
                                          std::memory_order_acquire))
     state = task_base::k_awaited;

@@ -3,6 +3,7 @@
 #include "bench/depgraph/audit.h"
 
 #include <cstdio>
+#include <cstdlib>
 
 #include "bench/depgraph/queries.h"
 #include "bench/depgraph/reference.h"
@@ -25,12 +26,21 @@ void complain(const records& from, const query& asked, const answer& given, cons
                static_cast<unsigned long long>(right.digest));
 }
 
+// No replacement leaves a slot empty, so memory was freed that is reachable: the process is worth a core file.
+[[noreturn]] void lost(const records& from, slot_id slot) {
+  std::fprintf(stderr, "depgraph: the graph has lost the version in slot %u, of %s\n", slot,
+               spelled(from, slot).c_str());
+  std::abort();
+}
+
 }  // namespace
 
 void audit::note_state(const graph& in, const snapshot& state) {
   answers_.clear();
   for (slot_id slot = 0; slot < generations_.size(); slot++) {
-    generations_[slot] = version_in(in, state, slot)->generation;
+    const version* there = version_in(in, state, slot);
+    if (there == nullptr) lost(from_, slot);
+    generations_[slot] = there->generation;
   }
 }
 

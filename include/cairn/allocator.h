@@ -3,9 +3,10 @@
 //
 // gc_allocator<T>: containers in collected memory. cairn::vector<T> is std::vector with it.
 //
-// Its `pointer` is gc_ptr<T>, so a container that keeps `pointer`s writes them through the barrier: std::vector, std::deque,
-// std::basic_string and all of Boost.Container. The node containers of libstdc++ keep raw links whatever the allocator
-// says; those are refused by name. Such a container lives where a gc_ptr may; so do its elements.
+// Its `pointer` is gc_ptr<T>, so a container that keeps `pointer`s writes them through the barrier:
+// std::vector, std::deque, std::basic_string and all of Boost.Container. The node containers of libstdc++ keep
+// raw links whatever the allocator says; those are refused by name. Such a container lives where a gc_ptr may;
+// so do its elements.
 //
 // Freed memory is left to the collector: an iterator or a reference never dangles, it only sees what was destroyed.
 #pragma once

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
 //
-// gc_atomic<T>: a gc_ptr<T> that any threads may read and write at once, as std::atomic<T*>. Lock-free. A pointer that is
-// held somewhere keeps its object, so what was compared equal is the same object: no ABA, no hazard pointers.
+// gc_atomic<T>: a gc_ptr<T> that any threads may read and write at once, as std::atomic<T*>. Lock-free. A
+// pointer that is held somewhere keeps its object, so what was compared equal is the same object: no ABA, no
+// hazard pointers.
 //
 // Every write is one atomic instruction that also fetches the value it replaces, for the barrier: a load before the
 // store could miss a value that another thread wrote between them.

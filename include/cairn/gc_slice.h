@@ -4,8 +4,9 @@
 // gc_slice<T>: part of a collected array, as in Go: pointer, length, capacity. Slices are values; several may share one
 // array, and writing an element through one is seen through the others.
 //
-// Invariant: [p, p + capacity) are elements, made. So append within the capacity assigns, and the destructor of an
-// array, where it has one, destroys all of them. A slice lives where a gc_ptr may, and is as thread-safe as three words.
+// Invariant: [p, p + capacity) are elements, made. So append within the capacity assigns, and the destructor of
+// an array, where it has one, destroys all of them. A slice lives where a gc_ptr may, and is as thread-safe as
+// three words.
 #pragma once
 #include <algorithm>
 #include <concepts>

@@ -42,13 +42,14 @@ struct layout_access;
 }  // namespace cairn
 
 // Inside a class: the pointers of `Class` are in the members listed, and nowhere else but in the bases that
-// CAIRN_GC_BASES lists. A member may be a gc_ptr, or anything else that holds some. A class derived from it has to say it again.
-#define CAIRN_GC_FIELDS(Class, ...)                     \
-  friend struct ::cairn::detail::layout_access;         \
-  using cairn_gc_class = Class;                         \
-  template <class CairnVisitor_>                        \
-  void cairn_gc_fields(CairnVisitor_&& cairn_visitor) { \
-    cairn_visitor(__VA_ARGS__);                         \
+// CAIRN_GC_BASES lists. A member may be a gc_ptr, or anything else that holds some, but not a reference. A class derived from
+// it has to say it again.
+#define CAIRN_GC_FIELDS(Class, ...)                                                                  \
+  friend struct ::cairn::detail::layout_access;                                                      \
+  using cairn_gc_class = Class;                                                                      \
+  template <class CairnVisitor_>                                                                     \
+  __attribute__((no_sanitize("undefined"))) void cairn_gc_fields(CairnVisitor_&& cairn_visitor) {    \
+    cairn_visitor(__VA_ARGS__);                                                                      \
   }
 // Beside CAIRN_GC_FIELDS: bases (not virtual ones) that hold pointers themselves.
 #define CAIRN_GC_BASES(Class, ...)                                    \

@@ -3,8 +3,8 @@
 //
 // Making collected objects and arrays. See detail/object.h for how.
 //
-// Every function here may be called from any thread, attaches it, and throws std::bad_alloc when the system or an address
-// space limit gives no more memory.
+// Every function here may be called from any thread, attaches it, and throws std::bad_alloc when the system or
+// an address space limit gives no more memory.
 #pragma once
 #include <concepts>
 #include <cstddef>
@@ -24,9 +24,10 @@ concept makeable = std::is_constructible_v<T, A...> || requires(A&&... a) {
 };
 }  // namespace detail
 
-// A new T, from parenthesised arguments or, for an aggregate, braced ones; its memory is zeroed before. Its destructor,
-// if it has one that does something, runs once, some time after the object became unreachable, on a thread of the runtime;
-// not at exit, and not where skip_destructor<T>. What a constructor throws is passed on; the destructor does not run then.
+// A new T, from parenthesised arguments or, for an aggregate, braced ones; its memory is zeroed before. Its
+// destructor, if it has one that does something, runs once, some time after the object became unreachable, on a
+// thread of the runtime; not at exit, and not where skip_destructor<T>. What a constructor throws is passed on;
+// the destructor does not run then.
 template <class T, class... A>
 requires detail::makeable<T, A...>
 [[gnu::always_inline]] inline gc_ptr<T> make_gc(A&&... args) {

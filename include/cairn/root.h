@@ -17,9 +17,10 @@
 
 namespace cairn {
 
-// Null by default. The same interface as gc_ptr<T>, and converts from and to it. Different roots may be made, copied and
-// destroyed by any threads at any time; one root is as thread-safe as a T*. Making one that is not null, and assigning
-// to a null one, attaches the calling thread and may throw std::bad_alloc, which leaves the root as it was.
+// Null by default. The same interface as gc_ptr<T>, and converts from and to it. Different roots may be made,
+// copied and destroyed by any threads at any time; one root is as thread-safe as a T*. Making one that is not
+// null, and assigning to a null one, attaches the calling thread and may throw std::bad_alloc, which leaves the
+// root as it was.
 template <class T>
 class root : public detail::handle<root<T>, T> {
  public:

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
 //
-// The functions of cairn::gc: collections on demand and by the heap's growth, exact counters, limits, verification.
+// The functions of cairn::gc: collections on demand and by the heap's growth, exact counters, limits,
+// verification.
 #include <cairn/cairn.h>
 #include <gtest/gtest.h>
 
@@ -29,14 +30,17 @@ using cairn::root;
   for (std::size_t i = 0; i < bytes / sizeof(kib); ++i) cairn::make_gc<kib>()->words[i % 128] = i;
 }
 
-// Nothing of earlier tests is left.
+// Nothing of earlier tests is left, not even for a cycle longer.
 gc::stats settled() {
   gc::stats s = gc::read_stats();
+  int unchanged = 0;
   collect_until([&] {
     const gc::stats now = gc::read_stats();
-    const bool same = now.heap_objects == s.heap_objects;
+    unchanged = now.heap_objects == s.heap_objects && now.gc_cycles != s.gc_cycles ? unchanged + 1
+                : now.heap_objects == s.heap_objects                               ? unchanged
+                                                                                   : 0;
     s = now;
-    return same;
+    return unchanged == 4;
   });
   return s;
 }

@@ -146,7 +146,8 @@ TEST(Finalizer, RunsInDependencyOrder) {
   }
 }
 
-// As in Go, objects of a cycle with a finalizer may never be finalized; they must not be damaged or finalized twice.
+// As in Go, objects of a cycle with a finalizer may never be finalized; they must not be damaged or finalized
+// twice.
 TEST(Finalizer, InACycleRunsAtMostOnce) {
   static std::atomic<int> ran{0}, damaged{0};
   apart([] {

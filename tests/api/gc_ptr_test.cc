@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
 //
-// gc_ptr and root, each operation in each place where one may live, with a collection and reuse of freed memory after it.
+// gc_ptr and root, each operation in each place where one may live, with a collection and reuse of freed
+// memory after it.
 #include <cairn/cairn.h>
 #include <gtest/gtest.h>
 
@@ -320,7 +321,7 @@ TYPED_TEST(PointerIn, KeepsObjectsOfEverySize) {
   }
 }
 
-// ---- what only a gc_ptr does -----------------------------------------------------------------------------------------
+// ---- what only a gc_ptr does ------------------------------------------------------------------------------
 
 TEST(GcPtr, IsOneWordAndTriviallyDestructible) {
   static_assert(sizeof(gc_ptr<cell>) == sizeof(void*) && alignof(gc_ptr<cell>) == alignof(void*));

@@ -198,7 +198,8 @@ TEST(GcWeak, ADestroyedObjectsReferencesAreOfNoHarm) {
   EXPECT_TRUE(is_gone(weak));
 }
 
-// lock() races with the cycle that decides on the object: it gives null or an object that is whole and stays so.
+// lock() races with the cycle that decides on the object: it gives null or an object that is whole and stays
+// so.
 TEST(GcWeak, LockingRacesWithCollections) {
   struct shared_slot {
     gc_weak<cell> weak;

@@ -113,7 +113,8 @@ TEST(Interior, OnePastTheEndKeepsWhatAppendAndAVectorAllocated) {
   }
 }
 
-// Single objects fill their slots too, and must not keep their neighbours: objects made in a row, every second dropped.
+// Single objects fill their slots too, and must not keep their neighbours: objects made in a row, every
+// second dropped.
 TEST(Interior, AnObjectsStartDoesNotKeepItsNeighbour) {
   struct exact {  // 112 bytes, a size class that no array here uses
     gc_ptr<exact> link;

@@ -65,7 +65,7 @@ TEST(MakeGc, ForwardsItsArguments) {
   EXPECT_EQ(make_gc<many>(std::initializer_list<int>{1, 2, 3})->n, 3u);
 }
 
-// ---- sizes -----------------------------------------------------------------------------------------------------------
+// ---- sizes ------------------------------------------------------------------------------------------------
 
 template <std::size_t N>
 struct blob {
@@ -190,7 +190,7 @@ TEST(MakeGc, ReusedMemoryIsZeroedBeforeTheConstructor) {
   }
 }
 
-// ---- alignment -------------------------------------------------------------------------------------------------------
+// ---- alignment --------------------------------------------------------------------------------------------
 
 template <std::size_t Align>
 void expect_alignment() {
@@ -262,7 +262,7 @@ TEST(MakeGc, OverAlignedObjectsAreDestroyedAtTheirAddress) {
       << aligned_with_destructor::destroyed << " of " << aligned_with_destructor::made;
 }
 
-// ---- constructors that throw -----------------------------------------------------------------------------------------
+// ---- constructors that throw ------------------------------------------------------------------------------
 
 struct refuses {
   static inline std::atomic<int> constructed{0}, destroyed{0}, until{0};

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
 //
-// The five places where a managed pointer may live, each as a template that gives one such pointer: `of<T>::slot()`.
-// A typed test over `all_places` runs each of its cases in every place.
+// The five places where a managed pointer may live, each as a template that gives one such pointer:
+// `of<T>::slot()`. A typed test over `all_places` runs each of its cases in every place.
 #pragma once
 #include <cairn/cairn.h>
 #include <gtest/gtest.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
 //
-// Roots that need no declaration: stacks at any depth, registers of every kind, static data, thread-locals of all
-// attached threads.
+// Roots that need no declaration: stacks at any depth, registers of every kind, static data, thread-locals of
+// all attached threads.
 #include <cairn/cairn.h>
 #include <gtest/gtest.h>
 
@@ -20,7 +20,7 @@ using namespace cairn_test;
 using cairn::gc_ptr;
 using cairn::root;
 
-// ---- stacks ----------------------------------------------------------------------------------------------------------
+// ---- stacks -----------------------------------------------------------------------------------------------
 
 // Each frame holds a cell; the deepest one collects.
 [[gnu::noinline]] bool deep(std::uint64_t depth) {
@@ -114,7 +114,7 @@ TEST(StackRoot, WhatIsOnlyInAJumpedOverFrameMayDieAndTheRestLives) {
   EXPECT_TRUE(kept->is(5));
 }
 
-// ---- registers -------------------------------------------------------------------------------------------------------
+// ---- registers --------------------------------------------------------------------------------------------
 
 #if defined(__x86_64__)
 
@@ -127,8 +127,8 @@ struct halves {
   return {~(a & 0xffffffff00000000), ~(a & 0xffffffff)};
 }
 
-// Runs `hold` on a thread; it turns the hidden pointer into a real one in some register, raises `ready`, and waits in
-// a loop of a few instructions for `release`. Meanwhile the root goes and others collect.
+// Runs `hold` on a thread; it turns the hidden pointer into a real one in some register, raises `ready`, and
+// waits in a loop of a few instructions for `release`. Meanwhile the root goes and others collect.
 struct register_test {
   halves hidden{};
   std::uint32_t ready = 0, release = 0;
@@ -229,7 +229,7 @@ TEST(RegisterRoot, RegistersOfTheCollectingThreadCount) {
 }
 #endif
 
-// ---- static data -----------------------------------------------------------------------------------------------------
+// ---- static data ------------------------------------------------------------------------------------------
 
 gc_ptr<cell> in_bss;
 struct initialised {
@@ -283,7 +283,7 @@ TEST(StaticRoot, FunctionLocalStaticsCount) {
   EXPECT_TRUE(function_local()->is(77));
 }
 
-// ---- thread-locals ---------------------------------------------------------------------------------------------------
+// ---- thread-locals ----------------------------------------------------------------------------------------
 
 thread_local gc_ptr<cell> tls;
 thread_local struct {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
 //
-// What tests of the public interface share: objects that know what they must contain, and ways to let go of objects
-// for good. The collector looks at stacks conservatively, so a stale word may keep an object for another cycle: tests
-// make what has to die on a thread of its own (`apart`), and wait for its death with a bound (`collect_until`).
+// What tests of the public interface share: objects that know what they must contain, and ways to let go of
+// objects for good. The collector looks at stacks conservatively, so a stale word may keep an object for
+// another cycle: tests make what has to die on a thread of its own (`apart`), and wait for its death with a
+// bound (`collect_until`).
 #pragma once
 #include <cairn/cairn.h>
 
@@ -15,7 +16,8 @@
 
 namespace cairn_test {
 
-// How long a test waits for what the interface promises "some time" after. Only a failing test waits that long.
+// How long a test waits for what the interface promises "some time" after. Only a failing test waits that
+// long.
 inline constexpr std::chrono::seconds k_patience(20);
 
 constexpr std::uint64_t mix(std::uint64_t x) {

@@ -59,6 +59,20 @@ TEST(UniqueGc, FreesTheMemoryAtScopeEnd) {
             before.heap_mapped_bytes - before.heap_idle_bytes + (2u << 20));
 }
 
+// Freed slots of types that are not made again must not stand in the way of those that are.
+TEST(UniqueGc, FreesTheMemoryAlsoAfterManyOfAnotherType) {
+  struct of_240 {
+    std::uint64_t words[30];
+  };
+  cairn::gc::no_gc_scope no_cycle;
+  std::vector<unique_gc<of_240>> others;
+  for (int i = 0; i < 200; ++i) others.push_back(make_unique_gc<of_240>());
+  others.clear();
+  std::set<void*> addresses;
+  for (int i = 0; i < 100'000; ++i) addresses.insert(make_unique_gc<cell>().get());
+  EXPECT_LT(addresses.size(), 10'000u) << "no slot was used again without a collection";
+}
+
 TEST(UniqueGc, FreesLargeObjectsAtScopeEnd) {
   struct large {
     unsigned char bytes[1 << 20];
@@ -167,7 +181,7 @@ TEST(UniqueGc, WeakReferencesAndCleanupsOfItWork) {
   EXPECT_TRUE(collect_until([] { return cleaned == 1; }));
 }
 
-// ---- keep_alive ------------------------------------------------------------------------------------------------------
+// ---- keep_alive -------------------------------------------------------------------------------------------
 
 struct handle {
   static inline std::atomic<bool> closed{false};

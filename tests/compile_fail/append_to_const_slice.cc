@@ -5,7 +5,6 @@
 // expect: append
 #include <cairn/gc_slice.h>
 
-
 #ifdef GOOD
 cairn::gc_slice<int> f(cairn::gc_slice<int> s) { return s.append(3); }
 #else

@@ -5,7 +5,6 @@
 // expect: for an array use make_gc_array<T>(n)
 #include <cairn/make_gc.h>
 
-
 #ifdef GOOD
 auto f() { return cairn::make_gc_array<int>(3); }
 #else

@@ -5,7 +5,6 @@
 // expect: std::vector<bool> keeps raw pointers to its words
 #include <cairn/allocator.h>
 
-
 #ifdef GOOD
 auto f() { return cairn::vector<char>(3); }
 #else

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
 //
-// gc_atomic: every operation, and a stack that threads push to and pop from at once. gc_weak and cleanups as far as they
-// need no collection.
+// gc_atomic: every operation, and a stack that threads push to and pop from at once. gc_weak and cleanups as
+// far as they need no collection.
 #include "cairn/gc_atomic.h"
 
 #include <gtest/gtest.h>

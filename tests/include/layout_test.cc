@@ -95,7 +95,7 @@ void expect_mask(T& object, const places& pointers, precision wanted = precision
     EXPECT_EQ(std::count(seen.begin(), seen.end(), 0x7a5e00000000 + i), 1) << __PRETTY_FUNCTION__ << " pointer " << i;
   }
 
-  for (const std::size_t n : {1, 2, 3, 7, 20}) {
+  for (const std::size_t n : {1u, 2u, 3u, 7u, 20u}) {
     if (n * sizeof(T) > 512) break;
     std::uint64_t repeated = 0;
     for (std::size_t i = 0; i < n; ++i)

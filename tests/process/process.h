@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
 //
-// Runs a program with arguments and additional environment, and takes what it wrote and how it ended. A child that does
-// not end in time is killed.
+// Runs a program with arguments and additional environment, and takes what it wrote and how it ended. A child
+// that does not end in time is killed.
 #pragma once
 #include <poll.h>
 #include <signal.h>

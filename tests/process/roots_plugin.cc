@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
 //
-// A library that is loaded and unloaded while the program runs. Its static data holds pointers; its thread-local data,
-// which the collector does not see in such a library, holds a root.
+// A library that is loaded and unloaded while the program runs. Its static data holds pointers; its thread-
+// local data, which the collector does not see in such a library, holds a root.
 #include <cairn/cairn.h>
 
 #include <chrono>

@@ -92,8 +92,8 @@ int barrier_on_an_unattached_thread() {
   return 0;
 }
 
-// A pointer that the collector could not see is used after its object has died. Its neighbours live on, so that its slot
-// is a free one among others.
+// A pointer that the collector could not see is used after its object has died. Its neighbours live on, so
+// that its slot is a free one among others.
 int dangling(bool store_again) {
   std::uintptr_t hidden = 0;
   static std::vector<cairn::root<cell>> neighbours;
@@ -120,7 +120,7 @@ int dangling(bool store_again) {
 int read_dangling() { return dangling(false); }
 int store_dangling() { return dangling(true); }
 
-// ---- memory ----------------------------------------------------------------------------------------------------------
+// ---- memory -----------------------------------------------------------------------------------------------
 
 // The address space is limited before the first use of the library.
 void limit_address_space(std::size_t bytes) {
@@ -188,7 +188,7 @@ int too_small_address_space() {
   return 0;
 }
 
-// ---- exceptions that leave what the runtime called -------------------------------------------------------------------
+// ---- exceptions that leave what the runtime called --------------------------------------------------------
 
 int wait_for_the_end() {
   for (int i = 0; i < 200; ++i) {

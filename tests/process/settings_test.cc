@@ -36,7 +36,7 @@ settings settings_with(std::vector<std::string> env, std::string* err = nullptr)
   return s;
 }
 
-// ---- values ----------------------------------------------------------------------------------------------------------
+// ---- values -----------------------------------------------------------------------------------------------
 
 TEST(Environment, IsSilentAndAtItsDefaultsWhenNothingIsSet) {
   const settings s = settings_with({});
@@ -89,7 +89,7 @@ TEST(Environment, ReportsUnknownAndBadDebugSettings) {
   EXPECT_THAT(err, HasSubstr("delay"));
 }
 
-// ---- traces and checks -----------------------------------------------------------------------------------------------
+// ---- traces and checks ------------------------------------------------------------------------------------
 
 TEST(Gctrace, PrintsALineACycleLaidOutAsGos) {
   outcome o = scene("work", {"CAIRNDEBUG=gctrace=1"});
@@ -120,7 +120,8 @@ TEST(Ptrcheck, FindsAPointerInMallocMemoryAndNamesTypeAndAddress) {
   EXPECT_EQ(o.signal, SIGABRT) << o;
   EXPECT_THAT(o.err, HasSubstr("forgotten_type"));
   const std::string address = o.out.substr(0, o.out.find('\n'));
-  // The store itself is reported, before the program can print where: then only the message knows the address.
+  // The store itself is reported, before the program can print where: then only the message knows the
+  // address.
   EXPECT_THAT(o.err, HasSubstr(address));
   EXPECT_TRUE(std::regex_search(o.err, std::regex("0x[0-9a-f]+"))) << o;
   EXPECT_THAT(o.err, HasSubstr("root<"));  // what to do
@@ -170,7 +171,7 @@ INSTANTIATE_TEST_SUITE_P(Debug, SoundUnder,
                            return name;
                          });
 
-// ---- memory ----------------------------------------------------------------------------------------------------------
+// ---- memory -----------------------------------------------------------------------------------------------
 
 TEST(AddressSpace, ASmallOneMakesASmallerReservation) {
   outcome o = scene("small_address_space");
@@ -194,7 +195,7 @@ TEST(AddressSpace, ThatHoldsNoArenaIsBadAlloc) {
   EXPECT_EQ(o.out, "bad_alloc\n") << o;
 }
 
-// ---- exceptions that leave what the runtime called -------------------------------------------------------------------
+// ---- exceptions that leave what the runtime called --------------------------------------------------------
 
 class ExceptionFrom : public testing::TestWithParam<const char*> {};
 TEST_P(ExceptionFrom, EndsTheProgramWithStatusTwoAndAMessage) {

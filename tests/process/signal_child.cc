@@ -146,7 +146,7 @@ int attaching_unblocks() {
   return 0;
 }
 
-// ---- SIGSEGV ---------------------------------------------------------------------------------------------------------
+// ---- SIGSEGV ----------------------------------------------------------------------------------------------
 
 sigjmp_buf back;
 void jump_back(int) { siglongjmp(back, 1); }
@@ -191,7 +191,7 @@ int plain_segv() {
   return 0;
 }
 
-// ---- sleeps ----------------------------------------------------------------------------------------------------------
+// ---- sleeps -----------------------------------------------------------------------------------------------
 
 // What is documented: a sleep that the kernel does not restart may end early with EINTR, and nothing worse.
 int sleeps_may_be_interrupted() {

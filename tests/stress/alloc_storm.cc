@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
 //
-// Many threads allocate objects of all sizes, hold a random part of them with their contents known, and run into a
-// limited address space again and again: allocation then throws bad_alloc, the thread drops half of what it holds and
-// goes on. At the end the heap must be empty.
+// Many threads allocate objects of all sizes, hold a random part of them with their contents known, and run
+// into a limited address space again and again: allocation then throws bad_alloc, the thread drops half of
+// what it holds and goes on. At the end the heap must be empty.
 //
 //   alloc_storm [seconds [seed]]
 #include <cairn/cairn.h>

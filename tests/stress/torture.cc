@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
 //
-// The torture program: more threads than cores change graphs of which a shadow in malloc memory knows what must be in
-// them, while collections are forced from several sides, freed memory is filled with rubbish, every structure of the
-// heap is walked after every phase and the runtime's protocols are delayed at random. Nothing may be lost; and when the
-// roots have gone the heap must be empty to the last object, every destructor, cleanup and finalizer having run once.
+// The torture program: more threads than cores change graphs of which a shadow in malloc memory knows what
+// must be in them, while collections are forced from several sides, freed memory is filled with rubbish,
+// every structure of the heap is walked after every phase and the runtime's protocols are delayed at random.
+// Nothing may be lost; and when the roots have gone the heap must be empty to the last object, every
+// destructor, cleanup and finalizer having run once.
 //
 //   torture [--seconds N] [--threads N] [--seed N] [--debug SETTINGS]
 //
-// SETTINGS replaces the CAIRNDEBUG under which the program runs itself again. Exit status 0: all well; an abort
-// otherwise, with the seed on standard error.
+// SETTINGS replaces the CAIRNDEBUG under which the program runs itself again. Exit status 0: all well; an
+// abort otherwise, with the seed on standard error.
 #include <unistd.h>
 
 #include <algorithm>
@@ -57,7 +58,7 @@ void fail(const std::string& what) {
 
 namespace {
 
-// ---- islands ---------------------------------------------------------------------------------------------------------
+// ---- islands ----------------------------------------------------------------------------------------------
 
 std::vector<std::unique_ptr<island>> islands;
 
@@ -68,7 +69,7 @@ void on_island(random_source& random) {
   if (random() % 200 == 0) here.verify_all();
 }
 
-// ---- trees that all threads hand to each other without a lock --------------------------------------------------------
+// ---- trees that all threads hand to each other without a lock ---------------------------------------------
 
 std::array<cairn::gc_atomic<tree>, 32> exchange;
 thread_local cairn::gc_ptr<tree> kept;  // one per thread
@@ -93,7 +94,7 @@ void on_exchange(random_source& random) {
   if (random() % 2 == 0) kept = mine;
 }
 
-// ---- weak references, cleanups, finalizers ---------------------------------------------------------------------------
+// ---- weak references, cleanups, finalizers ----------------------------------------------------------------
 
 struct calls {
   std::atomic<std::uint64_t> added{0}, stopped{0}, run{0};
@@ -157,7 +158,7 @@ void on_watch_list(random_source& random) {
   }
 }
 
-// ---- owned objects, slices, everything that needs no sharing ---------------------------------------------------------
+// ---- owned objects, slices, everything that needs no sharing ----------------------------------------------
 
 struct boxed {
   std::uint64_t id;
@@ -243,7 +244,7 @@ void on_tasks(random_source& random) {
   if (!is_tree(task.get(), id + 1)) fail("a task's result is damaged");
 }
 
-// ---- the threads -----------------------------------------------------------------------------------------------------
+// ---- the threads ------------------------------------------------------------------------------------------
 
 void work(std::uint64_t seed) {
   random_source random(seed);
@@ -372,7 +373,8 @@ void expect_empty(std::size_t start) {
        std::to_string(tracked.made.load()) + left);
 }
 
-// Half of the workers are threads, half goroutines. On a thread of its own, so that main's stack holds nothing.
+// Half of the workers are threads, half goroutines. On a thread of its own, so that main's stack holds
+// nothing.
 void run_all() {
   std::thread watcher(watch_progress);
   std::vector<std::thread> threads;
@@ -383,7 +385,8 @@ void run_all() {
     else goroutines.go([seed] { work(seed); });
   }
   for (std::uint64_t i = 0; i < 2; ++i) threads.emplace_back(force_cycles, mix(~g_settings.seed + i));
-  // In short sleeps: one that a signal interrupts goes on for what was left of it, the time of the stop not counted.
+  // In short sleeps: one that a signal interrupts goes on for what was left of it, the time of the stop not
+  // counted.
   const auto end = clock::now() + std::chrono::seconds(g_settings.seconds);
   while (clock::now() < end) std::this_thread::sleep_for(20ms);
   stop.store(true);
@@ -406,7 +409,7 @@ int run() {
   return 0;
 }
 
-// ---- the command line ------------------------------------------------------------------------------------------------
+// ---- the command line -------------------------------------------------------------------------------------
 
 std::uint64_t number(const char* name, const char* text) {
   char* end = nullptr;

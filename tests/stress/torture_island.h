@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
 //
-// An island: a random mutable graph of nodes (torture_nodes.h) together with its shadow in malloc memory. The shadow
-// knows of every node that can be reached its address, its contents and where its edges lead; the collector does not
-// look into it. So whatever a walk along real edges finds can be compared with what must be there.
+// An island: a random mutable graph of nodes (torture_nodes.h) together with its shadow in malloc memory. The
+// shadow knows of every node that can be reached its address, its contents and where its edges lead; the
+// collector does not look into it. So whatever a walk along real edges finds can be compared with what must
+// be there.
 //
 //   real edges and shadow edges are equal at all times while the lock is free
 //   a node leaves the shadow only when no root reaches it any more (prune), then it may die

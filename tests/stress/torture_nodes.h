@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
 //
-// The objects of the torture program. A node is any of the types below: it begins with a header whose contents follow
-// from its number, has edges to other nodes and a payload that follows from its header. Which type it is decides its
-// size, its layout (aggregate, listed fields, unknown) and what hangs on it. The program reaches all through `kind`.
+// The objects of the torture program. A node is any of the types below: it begins with a header whose
+// contents follow from its number, has edges to other nodes and a payload that follows from its header. Which
+// type it is decides its size, its layout (aggregate, listed fields, unknown) and what hangs on it. The
+// program reaches all through `kind`.
 #pragma once
 #include <cairn/cairn.h>
 
@@ -175,7 +176,7 @@ inline void stamp(const kind& k, header* node, std::uint64_t id, std::uint64_t c
   fill(k.payload(node), content);
 }
 
-// ---- trees whose contents follow from the number of their root: they need no shadow ----------------------------------
+// ---- trees whose contents follow from the number of their root: they need no shadow -----------------------
 
 struct tree {
   std::uint64_t id;

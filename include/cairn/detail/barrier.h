@@ -148,7 +148,7 @@ template <class T>
   }
 }
 
-// ---- one word, atomically --------------------------------------------------------------------------------------------
+// ---- one word, atomically ------------------------------------------------------------------------------------------
 
 #if !defined(CAIRN_PORTABLE_BARRIER) && defined(__x86_64__)
 
@@ -228,7 +228,7 @@ template <class T>
 
 #endif
 
-// ---- many words ------------------------------------------------------------------------------------------------------
+// ---- many words ----------------------------------------------------------------------------------------------------
 
 // Sets the whole words in [first, first + bytes) to null. `first` is a multiple of 8, or nothing there is a pointer.
 // The words were objects of any types, hence the fences: no alias analysis moves their accesses across.

@@ -248,7 +248,7 @@ struct layout_access {
   template <class T>
   static constexpr bool has_fields = requires { requires std::is_same_v<typename T::cairn_gc_class, T>; };
   template <class T, class V>
-  [[gnu::always_inline, gnu::no_sanitize("undefined")]] static void fields(T& object, V&& visitor) {
+  __attribute__((always_inline, no_sanitize("undefined"))) static void fields(T& object, V&& visitor) {
     object.cairn_gc_fields(visitor);
   }
   template <class T, class V>
@@ -256,7 +256,7 @@ struct layout_access {
     if constexpr (requires { T::cairn_gc_bases(visitor); }) T::cairn_gc_bases(visitor);
   }
   template <class Base, class T>
-  [[gnu::always_inline, gnu::no_sanitize("undefined")]] static Base& base(T& object) {
+  __attribute__((always_inline, no_sanitize("undefined"))) static Base& base(T& object) {
     static_assert(requires(Base& b) { static_cast<T&>(b); },
                   "CAIRN_GC_BASES is for bases that are not virtual: leave CAIRN_GC_FIELDS out of this class, and the "
                   "collector looks at all of it");

@@ -43,7 +43,7 @@ constexpr void check_object_type() noexcept {
   check_holdable<T>();
 }
 
-// ---- destructors -----------------------------------------------------------------------------------------------------
+// ---- destructors ---------------------------------------------------------------------------------------------------
 
 template <class T>
 void destroy_elements(void* first, std::size_t count) noexcept {
@@ -52,7 +52,7 @@ void destroy_elements(void* first, std::size_t count) noexcept {
 template <class T>
 inline constexpr type_ops k_type_ops{&destroy_elements<std::remove_cv_t<T>>, k_type_name<T>.data()};
 
-// ---- memory of one object --------------------------------------------------------------------------------------------
+// ---- memory of one object ------------------------------------------------------------------------------------------
 
 // Orders what is written through the result after the store of a run's cursor.
 [[gnu::always_inline]] inline void* after_store(std::uintptr_t object, std::uintptr_t& cursor) noexcept {
@@ -128,7 +128,7 @@ template <class T, bool Shareable, class... A>
   return object;
 }
 
-// ---- memory of several objects ---------------------------------------------------------------------------------------
+// ---- memory of several objects -------------------------------------------------------------------------------------
 
 template <class T>
 layout_info array_layout(std::size_t count) noexcept {
