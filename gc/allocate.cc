@@ -24,9 +24,9 @@ namespace {
 
 bool is_marking() noexcept { return (cairn_barrier_flags & k_marking) != 0; }
 
-// Adding to the common count at every refill would stall on it: a locked instruction waits for the stores before it, and
-// these are the zeroing of the run (measured: 200 of 310 ns an object of 2 KiB). So it is done at the next slow path, and
-// only when it makes a difference to the trigger.
+// Adding to the common count at every refill would stall on it: a locked instruction waits for the stores
+// before it, and these are the zeroing of the run (measured: 200 of 310 ns an object of 2 KiB). So it is done
+// at the next slow path, and only when it makes a difference to the trigger.
 constexpr std::size_t k_count_bytes = 32 << 10;
 
 void count_taken(sched::m& self) noexcept {
@@ -38,7 +38,8 @@ void count_taken(sched::m& self) noexcept {
 // What every slow path does at depth 0 before it takes `bytes`.
 sched::m& before_taking(std::size_t bytes) {
   sched::m& self = sched::self();
-  CAIRN_ASSERT(self.depth.load(std::memory_order_relaxed) == 0, "allocated inside the runtime or inside blocking()");
+  CAIRN_ASSERT(self.depth.load(std::memory_order_relaxed) == 0,
+               "allocated inside the runtime or inside blocking()");
   sched::safepoint_poll();
   sched::check_ending();
   count_taken(self);
@@ -49,7 +50,8 @@ sched::m& before_taking(std::size_t bytes) {
 }
 
 // `take` returns memory or null. The system may refuse at any moment: then what is dead is given back first.
-template <class Take> void* take_or_throw(std::size_t bytes, Take&& take) {
+template <class Take>
+void* take_or_throw(std::size_t bytes, Take&& take) {
   sched::m& self = before_taking(bytes);
   void* p = take(self);
   for (int attempt = 0; p == nullptr && attempt < 2; ++attempt) {
@@ -124,7 +126,8 @@ void* allocate_tiny_slow(std::size_t bytes, std::size_t align) {
 void* allocate_bytes(std::size_t bytes, std::size_t align, layout_info layout, bool is_array) {
   if (bytes == 0) bytes = 1;
   if (const unsigned c = size_class_of(bytes, align))
-    return gc::take_small(k_class_bytes[c], span_class_of(c, layout.noscan), layout.noscan ? 0 : layout.mask, is_array);
+    return gc::take_small(k_class_bytes[c], span_class_of(c, layout.noscan), layout.noscan ? 0 : layout.mask,
+                          is_array);
   if (bytes > SIZE_MAX - k_page_bytes) throw std::bad_alloc();
   return gc::take_large(bytes, layout.noscan, is_array);
 }

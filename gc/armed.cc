@@ -75,9 +75,10 @@ void free_large(heap::mspan* s) noexcept {
   rt().pace.subtract_live(bytes);
 }
 
-// The slot waits in the thread's cache for the next object of its class.
+// The slot waits in the thread's cache for the next object of its class. When too many wait, the one that has waited
+// longest is left to the next cycle.
 void free_small(sched::m& self, const object_ref& o) noexcept {
-  if (self.n_early == heap::mcache::k_max_early) return;  // the next cycle frees it
+  if (self.n_early == heap::mcache::k_max_early) heap::drop_oldest_early(self);
   const std::size_t bytes = detail::k_class_bytes[o.span_class / 2];
   if (heap::clobber_free) heap::fill_dead(reinterpret_cast<void*>(o.base), bytes);
   std::memset(reinterpret_cast<void*>(o.base), 0, bytes);
@@ -86,7 +87,8 @@ void free_small(sched::m& self, const object_ref& o) noexcept {
 }
 
 [[noreturn]] void not_a_heap_object(const char* function) {
-  throw std::invalid_argument(std::string(function) + ": the pointer does not point into an object made by make_gc");
+  throw std::invalid_argument(std::string(function) +
+                              ": the pointer does not point into an object made by make_gc");
 }
 
 void drop(detail::closure* f) noexcept {
@@ -203,7 +205,9 @@ void clear_finalizer(const void* p) noexcept {
 // A weak_record is a special. One that is no heap object's (a static's) lives for ever and is never cleared.
 namespace {
 gc::special* special_of(weak_record* r) noexcept { return reinterpret_cast<gc::special*>(r); }
-const gc::special* special_of(const weak_record* r) noexcept { return reinterpret_cast<const gc::special*>(r); }
+const gc::special* special_of(const weak_record* r) noexcept {
+  return reinterpret_cast<const gc::special*>(r);
+}
 CAIRN_PRIVATE constinit gc::special immortal;
 }  // namespace
 

@@ -38,7 +38,8 @@ constexpr unsigned k_buffer_words = sizeof(sched::barrier_buffer::words) / sizeo
 
 void hand_over(sched::barrier_buffer& b) noexcept {
   work_buf* w = rt().work.take_empty();
-  if (w == nullptr) heap::fatal_error("out of memory for the write barrier's buffers: the system refused 64 KiB");
+  if (w == nullptr)
+    heap::fatal_error("out of memory for the write barrier's buffers: the system refused 64 KiB");
   std::size_t n = 0;
   for (unsigned i = 0; i < b.n; ++i) {
     const auto word = reinterpret_cast<std::uintptr_t>(b.words[i]);

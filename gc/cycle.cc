@@ -10,8 +10,8 @@
 #include "gc/gctrace.h"
 #include "gc/roots.h"
 #include "gc/runtime.h"
-#include "heap/fatal.h"
 #include "heap/delay.h"
+#include "heap/fatal.h"
 #include "heap/mheap.h"
 #include "sched/handshake.h"
 #include "sched/park.h"
@@ -32,7 +32,9 @@ struct cycle {
   std::uint64_t helper_ns_before = 0;
 };
 
-bool is_forced(cycle_reason r) noexcept { return r == cycle_reason::forced || r == cycle_reason::out_of_memory; }
+bool is_forced(cycle_reason r) noexcept {
+  return r == cycle_reason::forced || r == cycle_reason::out_of_memory;
+}
 
 // Marks everything reachable from what `m` holds, with the helpers if it is more than a little.
 void drain(marker& m) noexcept {
@@ -59,7 +61,8 @@ void prepare(const cycle& c, const sched::world_stopped& stopped) noexcept {
     // Threads in the safe state, and the caller, are not in the middle of an allocation: what their caches hold can go
     // back. Only where exactness matters more than speed.
     const std::uint32_t state = thread.state.load(std::memory_order_relaxed);
-    const bool at_rest = &thread == sched::current() || state == sched::k_held || state == sched::k_held_waited;
+    const bool at_rest = &thread == sched::current() || state == sched::k_held ||
+                         state == sched::k_held_waited;
     if (!at_rest) return;
     thread.tiny = thread.tiny_end = 0;
     if (is_forced(c.reason)) heap::flush(thread);
@@ -105,7 +108,7 @@ void run_stopped(cycle& c, const sched::world_stopped& stopped) noexcept {
   c.marked_bytes = m.bytes_marked + helpers::bytes_marked();
   c.marked = now_ns();
   if (r.options.debug.gccheckmark != 0 && !check_marks(stopped, true))
-    heap::fatal_error("gccheckmark: the collector missed reachable objects (see above)");
+    heap::fatal_error("gccheckmark: the second mark does not agree (see above)");
   finish(c, stopped);
   if (cairn::detail::check_level >= 3 && !r.specials.check([](const void* p, const char* what) {
         heap::report("check: the object at {} {}", p, what);
@@ -140,9 +143,11 @@ void trace(cycle& c) noexcept {
   if (r.options.debug.gctrace != 0) write_gctrace(line);
   if (r.options.debug.gcpacertrace != 0) {
     const pacing& p = r.pace;
-    heap::report("pacer: cycle {}: {} bytes marked, {} of stacks, {} of globals; the next at {}, goal {}; sweep {:.4f} pages a byte",
-                 line.number, p.marked, p.stack_bytes, p.globals_bytes, p.trigger.load(std::memory_order_relaxed),
-                 p.goal.load(std::memory_order_relaxed), p.sweep.pages_per_byte);
+    heap::report(
+        "pacer: cycle {}: {} bytes marked, {} of stacks, {} of globals; the next at {}, goal {}; sweep "
+        "{:.4f} pages a byte",
+        line.number, p.marked, p.stack_bytes, p.globals_bytes, p.trigger.load(std::memory_order_relaxed),
+        p.goal.load(std::memory_order_relaxed), p.sweep.pages_per_byte);
   }
 }
 
@@ -179,7 +184,8 @@ marker& the_marker() noexcept {
 }
 
 bool cycles_allowed() noexcept {
-  return !rt().exiting.load(std::memory_order_relaxed) && rt().no_gc_scopes.load(std::memory_order_relaxed) == 0;
+  return !rt().exiting.load(std::memory_order_relaxed) &&
+         rt().no_gc_scopes.load(std::memory_order_relaxed) == 0;
 }
 
 namespace {
@@ -202,8 +208,8 @@ bool is_due() noexcept {
   return p.live.load(std::memory_order_relaxed) >= p.trigger.load(std::memory_order_relaxed);
 }
 
-// The cycle lock, unless the cycle that was due has been run by somebody else meanwhile: then false. Not simply the lock:
-// threads that collect in a loop would keep the others waiting for cycles that they have no use for.
+// The cycle lock, unless the cycle that was due has been run by somebody else meanwhile: then false. Not simply
+// the lock: threads that collect in a loop would keep the others waiting for cycles that they have no use for.
 bool lock_while_due() {
   runtime& r = rt();
   while (is_due()) {

@@ -31,9 +31,12 @@ CAIRN_PRIVATE constinit state g_state;
 
 const char* name_of(special_kind kind) noexcept {
   switch (kind) {
-    case special_kind::finalizer: return "finalizer";
-    case special_kind::cleanup: return "cleanup";
-    default: return "destructor";
+    case special_kind::finalizer:
+      return "finalizer";
+    case special_kind::cleanup:
+      return "cleanup";
+    default:
+      return "destructor";
   }
 }
 
@@ -90,7 +93,8 @@ void run(const job& j) noexcept {
 CAIRN_PRIVATE constinit std::terminate_handler earlier_terminate = nullptr;
 CAIRN_PRIVATE constinit std::atomic<pthread_t> the_thread{};
 
-// An exception that leaves a destructor never arrives here as one: destructors are noexcept, so std::terminate is called.
+// An exception that leaves a destructor never arrives here as one: destructors are noexcept, so std::terminate
+// is called.
 [[noreturn]] void on_terminate() noexcept {
   if (the_thread.load(std::memory_order_relaxed) == pthread_self()) {
     if (std::current_exception() != nullptr) exception_left(special_kind::destructor);
@@ -123,7 +127,8 @@ void ensure_started() {
   pthread_t thread;
   if (const int error = pthread_create(&thread, nullptr, body, nullptr)) {
     g_state.started.store(false, std::memory_order_release);
-    throw std::system_error(error, std::generic_category(), "pthread_create of the thread that runs destructors");
+    throw std::system_error(error, std::generic_category(),
+                            "pthread_create of the thread that runs destructors");
   }
   pthread_detach(thread);
 }

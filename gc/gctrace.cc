@@ -25,7 +25,8 @@ std::size_t megabytes(std::size_t bytes) { return bytes >> 20; }
 }  // namespace
 }  // namespace cairn::gc
 
-template <> struct fmt::formatter<cairn::gc::milliseconds> {
+template <>
+struct fmt::formatter<cairn::gc::milliseconds> {
   constexpr auto parse(format_parse_context& context) { return context.begin(); }
   auto format(const cairn::gc::milliseconds& t, format_context& context) const {
     std::uint64_t us = t.ns / 1000;

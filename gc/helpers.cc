@@ -17,10 +17,11 @@ namespace cairn::gc::helpers {
 namespace {
 
 struct state {
-  std::atomic<std::uint32_t> round{0};      // Written by the one who runs the cycle, world stopped.
-  std::atomic<unsigned> count{0};           // Threads there are. Written under the cycle lock.
+  std::atomic<std::uint32_t> round{0};  // Written by the one who runs the cycle, world stopped.
+  std::atomic<unsigned> count{0};       // Threads there are. Written under the cycle lock.
   std::atomic<bool> wanted{false};
-  std::atomic<std::size_t> bytes{0};        // Added to by helpers before work_pool::leave, whose release publishes it.
+  std::atomic<std::size_t> bytes{
+      0};  // Added to by helpers before work_pool::leave, whose release publishes it.
   std::atomic<std::uint64_t> cpu{0};
 };
 CAIRN_PRIVATE constinit state g_state;
@@ -81,7 +82,8 @@ void start(unsigned n) {
 
 bool available() noexcept {
   const unsigned wanted = static_cast<unsigned>(max_procs()) - 1;
-  if (g_state.count.load(std::memory_order_relaxed) < wanted) g_state.wanted.store(true, std::memory_order_relaxed);
+  if (g_state.count.load(std::memory_order_relaxed) < wanted)
+    g_state.wanted.store(true, std::memory_order_relaxed);
   return wanted > 0 && g_state.count.load(std::memory_order_relaxed) > 0;
 }
 

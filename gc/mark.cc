@@ -66,7 +66,8 @@ CAIRN_SCANS void marker::scan(std::uintptr_t at, std::size_t first, unsigned spa
   std::uint64_t mask = g_space.masks[first].load(std::memory_order_relaxed);
   if (bytes < k_masked_bytes) mask &= (std::uint64_t{1} << bytes / 8) - 1;
   bytes_scanned += bytes;
-  if (hi_ + 64 > k_stack) [[unlikely]] spill();
+  if (hi_ + 64 > k_stack) [[unlikely]]
+    spill();
   const std::uintptr_t base = g_space.base;
   const std::size_t limit = g_space.committed.load(std::memory_order_relaxed);
   std::uintptr_t* top = stack_ + hi_;
@@ -79,7 +80,8 @@ CAIRN_SCANS void marker::scan(std::uintptr_t at, std::size_t first, unsigned spa
 }
 
 void marker::scan_large(std::uintptr_t at, std::size_t bytes) noexcept {
-  for (std::size_t offset = k_oblet_bytes; offset < bytes; offset += k_oblet_bytes) push((at + offset) | k_oblet_tag);
+  for (std::size_t offset = k_oblet_bytes; offset < bytes; offset += k_oblet_bytes)
+    push((at + offset) | k_oblet_tag);
   scan_oblet(at);
 }
 
@@ -92,7 +94,8 @@ void marker::scan_oblet(std::uintptr_t at) noexcept {
   bytes_scanned += bytes;
 }
 
-template <bool shared> bool marker::set_mark(std::size_t first, unsigned index) noexcept {
+template <bool shared>
+bool marker::set_mark(std::size_t first, unsigned index) noexcept {
   heap::page_bits& line = g_space.line_of(first, index);
   const unsigned w = index / 64 % heap::k_line_words;
   const std::uint64_t bit = heap::bit_of(index);
@@ -104,8 +107,10 @@ template <bool shared> bool marker::set_mark(std::size_t first, unsigned index) 
   return true;
 }
 
-template <bool shared> void marker::visit(std::uintptr_t entry) noexcept {
-  if ((entry & k_oblet_tag) != 0) [[unlikely]] return scan_oblet(entry & ~k_oblet_tag);
+template <bool shared>
+void marker::visit(std::uintptr_t entry) noexcept {
+  if ((entry & k_oblet_tag) != 0) [[unlikely]]
+    return scan_oblet(entry & ~k_oblet_tag);
   const std::size_t page = g_space.page_of(entry);
   const heap::page_info info = g_space.info_of(page);
   if (!info.in_use()) return;
@@ -133,7 +138,8 @@ void marker::fill_ring() noexcept {
   }
 }
 
-template <bool shared> bool marker::drain(std::size_t budget) noexcept {
+template <bool shared>
+bool marker::drain(std::size_t budget) noexcept {
   for (std::size_t n = 0;; ++n) {
     fill_ring();
     if (ring_count_ == 0) {
@@ -186,7 +192,8 @@ void marker::spill() noexcept {
   for (std::size_t want = (hi_ - lo_) / 2; want > 0;) {
     const std::size_t n = move_out(want);
     // Without the system's 2 KiB there is no way to go on marking, and no way to take back what was marked.
-    if (n == 0) heap::fatal_error("out of memory for the collector's work buffers: the system refused 64 KiB");
+    if (n == 0)
+      heap::fatal_error("out of memory for the collector's work buffers: the system refused 64 KiB");
     want -= n;
   }
   std::memmove(stack_, stack_ + lo_, (hi_ - lo_) * sizeof(std::uintptr_t));

@@ -65,13 +65,17 @@ class marker {
   static constexpr std::size_t k_ring = 16;
 
   void push(std::uintptr_t entry) noexcept {
-    if (hi_ == k_stack) [[unlikely]] spill();
+    if (hi_ == k_stack) [[unlikely]]
+      spill();
     stack_[hi_++] = entry;
   }
   void fill_ring() noexcept;
-  template <bool shared> void visit(std::uintptr_t entry) noexcept;
-  template <bool shared> bool set_mark(std::size_t first, unsigned index) noexcept;
-  template <bool shared> bool drain(std::size_t budget) noexcept;
+  template <bool shared>
+  void visit(std::uintptr_t entry) noexcept;
+  template <bool shared>
+  bool set_mark(std::size_t first, unsigned index) noexcept;
+  template <bool shared>
+  bool drain(std::size_t budget) noexcept;
   void scan(std::uintptr_t base, std::size_t first, unsigned span_class) noexcept;
   void scan_large(std::uintptr_t base, std::size_t bytes) noexcept;
   void scan_oblet(std::uintptr_t at) noexcept;

@@ -24,8 +24,7 @@ constexpr std::size_t k_largest_stack = std::size_t{64} << 30;
 constexpr std::int64_t k_int_max = 2'147'483'647;
 
 constexpr setting k_settings[] = {
-    {"CAIRNGC", "100",
-     "how far the heap may grow beyond what is live, in percent; `off`: without end", false},
+    {"CAIRNGC", "100", "how far the heap may grow beyond what is live, in percent; `off`: without end", false},
     {"CAIRNMEMLIMIT", "off", "soft limit on all memory that the runtime maps, a size; `off`: none", false},
     {"CAIRNMAXPROCS", "the CPUs this process may use", "how many goroutines may run at once, at least 1",
      false},
@@ -34,7 +33,8 @@ constexpr setting k_settings[] = {
     {"CAIRNSIGNAL", "URG", "the signal that stops threads for the collector, a name or a number", false},
     {"CAIRNDEBUG", "", "a list of `name=value,...` of the settings below", false},
     {"gctrace", "0", "1: one line on standard error for every cycle", true},
-    {"schedtrace", "0", "N: a line about the scheduler every N milliseconds; no effect until there are Ps", true},
+    {"schedtrace", "0", "N: a line about the scheduler every N milliseconds; no effect until there are Ps",
+     true},
     {"scheddetail", "0", "1: schedtrace also lists every P, M and goroutine; likewise", true},
     {"gcpacertrace", "0", "1: what the pacer measured and decided, for every cycle", true},
     {"ptrcheck", "0",
@@ -180,7 +180,8 @@ class parser {
     return "";
   }
 
-  template <class... A> void complain(fmt::format_string<A...> format, A&&... a) {
+  template <class... A>
+  void complain(fmt::format_string<A...> format, A&&... a) {
     out_.complaints.push_back(fmt::format(format, std::forward<A>(a)...));
   }
 

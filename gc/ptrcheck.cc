@@ -17,14 +17,16 @@ void check_location(const void* slot, const void* value, const char* type) noexc
   const sched::m* self = sched::current();
   if (self == nullptr)
     heap::fatal_error(
-        "ptrcheck: a gc_ptr<{}> at {} was assigned by a thread that is not attached; the collector does not see its "
+        "ptrcheck: a gc_ptr<{}> at {} was assigned by a thread that is not attached; the collector does not "
+        "see its "
         "stack: construct a cairn::attach_thread first",
         type, slot);
   if (heap::g_space.contains(reinterpret_cast<std::uintptr_t>(slot))) return;
   if (slot >= self->stack_low && slot < self->stack_high) return;
   if (is_static_root(slot) || is_other_stack(slot)) return;
   heap::fatal_error(
-      "ptrcheck: a gc_ptr<{}> lives at {}, which the collector does not scan (malloc memory?); it points to {}: use "
+      "ptrcheck: a gc_ptr<{}> lives at {}, which the collector does not scan (malloc memory?); it points to "
+      "{}: use "
       "cairn::root<T> there, or cairn::vector",
       type, slot, value);
 }
@@ -41,7 +43,8 @@ void check_value(const void* slot, const void* value, const char* type) noexcept
     if (o.base + s->elem_bytes == a && s->has_array.load(std::memory_order_relaxed) != 0) return;
   }
   heap::fatal_error(
-      "invalidptr: the gc_ptr<{}> at {} was given {}, where no object is allocated: it was freed while something outside "
+      "invalidptr: the gc_ptr<{}> at {} was given {}, where no object is allocated: it was freed while "
+      "something outside "
       "the collector's sight still pointed to it (ptrcheck=1 finds such places)",
       type, slot, value);
 }

@@ -34,10 +34,10 @@ CAIRN_PRIVATE std::vector<tls_block>* tls_blocks = nullptr;  // Immutable after 
 bool is_runtime_library(const char* path) noexcept {
   std::string_view name(path != nullptr ? path : "");
   if (const auto slash = name.rfind('/'); slash != name.npos) name.remove_prefix(slash + 1);
-  constexpr std::string_view k_prefixes[] = {"libc.so",      "libc-",      "libm.so",      "libm-",     "libdl.",
-                                             "libpthread",   "librt.",     "ld-linux",     "ld-2",      "libgcc_s",
-                                             "libstdc++",    "libc++",     "libjemalloc",  "libfmt",    "libasan",
-                                             "libtsan",      "libubsan",   "liblsan",      "linux-vdso", "libclang_rt"};
+  constexpr std::string_view k_prefixes[] = {
+      "libc.so",  "libc-",   "libm.so",  "libm-",     "libdl.",     "libpthread",  "librt.",
+      "ld-linux", "ld-2",    "libgcc_s", "libstdc++", "libc++",     "libjemalloc", "libfmt",
+      "libasan",  "libtsan", "libubsan", "liblsan",   "linux-vdso", "libclang_rt"};
   for (const std::string_view p : k_prefixes)
     if (name.substr(0, p.size()) == p) return true;
   return false;
@@ -61,7 +61,8 @@ void add_object(const dl_phdr_info& info) {
   range relro{0, 0};
   for (int i = 0; i < info.dlpi_phnum; ++i) {
     const ElfW(Phdr)& ph = info.dlpi_phdr[i];
-    if (ph.p_type == PT_GNU_RELRO) relro = {info.dlpi_addr + ph.p_vaddr, info.dlpi_addr + ph.p_vaddr + ph.p_memsz};
+    if (ph.p_type == PT_GNU_RELRO)
+      relro = {info.dlpi_addr + ph.p_vaddr, info.dlpi_addr + ph.p_vaddr + ph.p_memsz};
   }
   const range state{reinterpret_cast<std::uintptr_t>(__start_cairn_state),
                     reinterpret_cast<std::uintptr_t>(__stop_cairn_state)};
@@ -111,16 +112,19 @@ int collect_tls(dl_phdr_info* info, std::size_t, void*) {
 }
 
 std::size_t mark_thread(marker& m, const sched::m& thread) noexcept {
-  auto* from = reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(thread.saved_sp) & ~std::uintptr_t{7});
+  auto* from = reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(thread.saved_sp) &
+                                             ~std::uintptr_t{7});
   m.scan_stack(from, thread.stack_high);
   if (thread.thread_pointer != nullptr) {
     for (const tls_block& b : *tls_blocks) {
-      const auto start = reinterpret_cast<std::uintptr_t>(thread.thread_pointer) + static_cast<std::uintptr_t>(b.offset);
+      const auto start = reinterpret_cast<std::uintptr_t>(thread.thread_pointer) +
+                         static_cast<std::uintptr_t>(b.offset);
       m.scan_words(reinterpret_cast<void*>(round_up(start)),
                    reinterpret_cast<void*>((start + b.bytes) & ~std::uintptr_t{7}));
     }
   }
-  return static_cast<std::size_t>(static_cast<const char*>(thread.stack_high) - static_cast<const char*>(from));
+  return static_cast<std::size_t>(static_cast<const char*>(thread.stack_high) -
+                                  static_cast<const char*>(from));
 }
 
 }  // namespace
@@ -176,7 +180,8 @@ bool is_static_root(const void* p) noexcept {
   sched::registry_guard guard;
   sched::for_each_m(guard, [&l](const sched::m& thread) {
     for (const tls_block& b : *tls_blocks) {
-      const auto start = reinterpret_cast<std::uintptr_t>(thread.thread_pointer) + static_cast<std::uintptr_t>(b.offset);
+      const auto start = reinterpret_cast<std::uintptr_t>(thread.thread_pointer) +
+                         static_cast<std::uintptr_t>(b.offset);
       l.found |= l.address - start < b.bytes;
     }
   });
@@ -186,7 +191,8 @@ bool is_static_root(const void* p) noexcept {
 bool is_other_stack(const void* p) noexcept {
   bool found = false;
   sched::registry_guard guard;
-  sched::for_each_m(guard, [&](const sched::m& thread) { found |= p >= thread.stack_low && p < thread.stack_high; });
+  sched::for_each_m(guard,
+                    [&](const sched::m& thread) { found |= p >= thread.stack_low && p < thread.stack_high; });
   return found;
 }
 

@@ -9,11 +9,12 @@
 // working inside a callback of dl_iterate_phdr; glibc's lock there is recursive. A thread that is stopped does not hold
 // it, because we do.
 //
-// What is left out: read-only data; the C and C++ libraries', the allocator's and the sanitizers' own data, which hold no
-// pointers of the program (they are most of what a small program has); this library's private state.
+// What is left out: read-only data; the C and C++ libraries', the allocator's and the sanitizers' own data,
+// which hold no pointers of the program (they are most of what a small program has); this library's private
+// state.
 //
-// Thread-local blocks of the program and of what is loaded with it lie at the same distances from each thread's pointer.
-// The list of distances is made once.
+// Thread-local blocks of the program and of what is loaded with it lie at the same distances from each thread's
+// pointer. The list of distances is made once.
 #pragma once
 #include <cstddef>
 #include <cstdint>

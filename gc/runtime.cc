@@ -78,7 +78,8 @@ void first_start() {
 
 void check_options(const options& o) {
   if (o.max_procs && *o.max_procs < 1) throw std::invalid_argument("options::max_procs must be at least 1");
-  if (o.gc_percent && *o.gc_percent < gc_off) throw std::invalid_argument("options::gc_percent must be at least -1 (gc_off)");
+  if (o.gc_percent && *o.gc_percent < gc_off)
+    throw std::invalid_argument("options::gc_percent must be at least -1 (gc_off)");
 }
 
 void start(const options& chosen, bool) {

@@ -101,8 +101,8 @@ std::uint64_t cpu_ns() noexcept;
 
 // The thread that sweeps, gives memory back and starts the periodic cycle. Never attached, so never stopped.
 namespace background {
-void start();           // at depth 0
-void wake() noexcept;   // there is something to sweep
+void start();          // at depth 0
+void wake() noexcept;  // there is something to sweep
 }  // namespace background
 
 // The thread that runs destructors, finalizers and cleanups; attached.

@@ -146,7 +146,8 @@ void specials::release_weak(special* s) noexcept {
   // exists. Release and acquire: who frees the record sees what the others did before they let go.
   std::uint32_t n = s->references.load(std::memory_order_relaxed);
   while (n > 1) {
-    if (s->references.compare_exchange_weak(n, n - 1, std::memory_order_release, std::memory_order_relaxed)) return;
+    if (s->references.compare_exchange_weak(n, n - 1, std::memory_order_release, std::memory_order_relaxed))
+      return;
   }
   lock_guard guard(lock_);
   if (s->references.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
@@ -219,12 +220,15 @@ detail::closure* specials::object_freed(const object_ref& o) noexcept {
     --t->n;
     n_specials_.fetch_sub(1, std::memory_order_relaxed);
     switch (s->kind) {
-      case special_kind::weak: s->object.store(0, std::memory_order_relaxed); break;
+      case special_kind::weak:
+        s->object.store(0, std::memory_order_relaxed);
+        break;
       case special_kind::finalizer:
         finalizer = s->function;
         records_.give(s);
         break;
-      default: queue.push(s);
+      default:
+        queue.push(s);
     }
   }
   return finalizer;
@@ -241,7 +245,8 @@ void specials::mark_roots(marker& m) noexcept {
 }
 
 // f(special) for every special of an object that is not marked. f may unlink it.
-template <class F> void specials::for_each_dead(F&& f) noexcept {
+template <class F>
+void specials::for_each_dead(F&& f) noexcept {
   for (special_table* t = first_table_; t != nullptr; t = t->next) {
     if (t->n == 0) continue;
     for (special* chain : t->chains) {
@@ -288,7 +293,8 @@ void specials::decide_destructors(marker& m, void (*drain)(marker&)) noexcept {
     std::uint64_t left = 0;
     for (unsigned w = 0; w < span->n_words(); ++w) {
       auto& armed = span->armed_word(w);
-      std::uint64_t dead = armed.load(std::memory_order_relaxed) & ~span->mark_word(w).load(std::memory_order_relaxed);
+      std::uint64_t dead = armed.load(std::memory_order_relaxed) &
+                           ~span->mark_word(w).load(std::memory_order_relaxed);
       for (; dead != 0; dead &= dead - 1) {
         const unsigned index = 64 * w + static_cast<unsigned>(std::countr_zero(dead));
         special* s = records_.take();
@@ -353,7 +359,8 @@ bool specials::check(void (*complain)(const void* object, const char* what)) noe
       for (; s != nullptr; s = s->next) {
         ++n;
         if (s->span == t->span && t->span->specials == t && t->span->is_allocated(s->index)) continue;
-        complain(reinterpret_cast<void*>(t->span->slot_address(s->index)), "has a weak reference or cleanup, and is not allocated");
+        complain(reinterpret_cast<void*>(t->span->slot_address(s->index)),
+                 "has a weak reference or cleanup, and is not allocated");
         good = false;
       }
     }

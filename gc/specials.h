@@ -54,9 +54,9 @@ namespace cairn::gc {
 enum class special_kind : std::uint8_t { weak, finalizer, cleanup, destructor };
 
 struct special {
-  special* next = nullptr;     // chain of the table, or the queue
+  special* next = nullptr;      // chain of the table, or the queue
   heap::mspan* span = nullptr;  // null: in no table
-  std::uint32_t index = 0;     // of the object
+  std::uint32_t index = 0;      // of the object
   special_kind kind = special_kind::weak;
   // Weak: references from gc_weak. 0 with span == null: free.
   std::atomic<std::uint32_t> references{0};
@@ -97,9 +97,11 @@ class specials {
   // The function that will not run now; null when it has, or there is no such cleanup.
   detail::closure* stop_cleanup(std::uint64_t id) noexcept;
   // `p` is what the finalizer will be called with. `replaced`: the earlier function, to be dropped.
-  bool set_finalizer(const heap::object_ref& o, std::uintptr_t p, detail::closure* f, detail::closure*& replaced) noexcept;
+  bool set_finalizer(const heap::object_ref& o, std::uintptr_t p, detail::closure* f,
+                     detail::closure*& replaced) noexcept;
   detail::closure* clear_finalizer(const heap::object_ref& o, std::uintptr_t p) noexcept;
-  // The object is freed by hand: weak references are cleared, cleanups queued. The finalizer is returned, to be dropped.
+  // The object is freed by hand: weak references are cleared, cleanups queued. The finalizer is returned, to be
+  // dropped.
   detail::closure* object_freed(const heap::object_ref& o) noexcept;
 
   // World stopped. Marks what tables and queue hold.
@@ -124,7 +126,8 @@ class specials {
   special* find(const heap::object_ref& o, special_kind kind) noexcept CAIRN_REQUIRES(lock_);
   special* find_finalizer(const heap::object_ref& o, std::uintptr_t p) noexcept CAIRN_REQUIRES(lock_);
   void unlink(special* s) noexcept CAIRN_REQUIRES(lock_);
-  template <class F> void for_each_dead(F&& f) noexcept CAIRN_REQUIRES(lock_);
+  template <class F>
+  void for_each_dead(F&& f) noexcept CAIRN_REQUIRES(lock_);
   void clear_dead_weak() noexcept CAIRN_REQUIRES(lock_);
   void decide_finalizers(marker& m, void (*drain)(marker&)) noexcept CAIRN_REQUIRES(lock_);
   void decide_destructors(marker& m, void (*drain)(marker&)) noexcept CAIRN_REQUIRES(lock_);

@@ -9,8 +9,8 @@
 #include "gc/cycle.h"
 #include "gc/roots.h"
 #include "gc/runtime.h"
-#include "heap/mheap.h"
 #include "heap/metadata.h"
+#include "heap/mheap.h"
 #include "sched/handshake.h"
 #include "sched/park.h"
 
@@ -94,7 +94,8 @@ bool holds_no_gc_scope() noexcept {
 
 void refuse_in_no_gc_scope(const char* function) {
   if (holds_no_gc_scope())
-    throw std::logic_error(std::string(function) + " was called while the caller holds a no_gc_scope: it would wait for itself");
+    throw std::logic_error(std::string(function) +
+                           " was called while the caller holds a no_gc_scope: it would wait for itself");
 }
 
 // Waits for the end of other threads' scopes.
@@ -111,7 +112,8 @@ void force_cycle(const char* function) {
   do {
     await_no_gc_scopes();
     run_cycle(cycle_reason::forced);
-  } while (rt().count.forced.load(std::memory_order_relaxed) == forced && !rt().exiting.load(std::memory_order_relaxed));
+  } while (rt().count.forced.load(std::memory_order_relaxed) == forced &&
+           !rt().exiting.load(std::memory_order_relaxed));
   finish_sweep();
 }
 
@@ -121,7 +123,8 @@ void verify_spilled(void* result) {
   with_loaded_objects(
       [](void* arg) {
         const sched::world_stopped stopped = sched::stop_the_world("gc::verify");
-        sched::for_each_m(stopped, [](sched::m& thread) { heap::sweep_cached(thread, heap::the_heap.sweepgen()); });
+        sched::for_each_m(stopped,
+                          [](sched::m& thread) { heap::sweep_cached(thread, heap::the_heap.sweepgen()); });
         bool& good = *static_cast<bool*>(arg);
         good = check_marks(stopped, false);
         good &= check_heap(stopped);
@@ -147,7 +150,9 @@ stats read_stats() {
   s.gc_cycles = r.count.cycles.load(std::memory_order_relaxed);
   s.forced_cycles = r.count.forced.load(std::memory_order_relaxed);
   const double available = static_cast<double>(now_ns() - r.start_ns) * max_procs();
-  s.gc_cpu_fraction = available > 0 ? static_cast<double>(r.count.gc_cpu_ns.load(std::memory_order_relaxed)) / available : 0;
+  s.gc_cpu_fraction = available > 0
+                          ? static_cast<double>(r.count.gc_cpu_ns.load(std::memory_order_relaxed)) / available
+                          : 0;
   s.pauses = r.count.pauses.snapshot();
   s.assists = r.count.assists.snapshot();
   s.assist_time = s.assists.total();
@@ -226,7 +231,8 @@ no_gc_scope::no_gc_scope() {
 no_gc_scope::~no_gc_scope() {
   if (sched::m* self = sched::current(); self != nullptr && self->gc_words[0] != 0) --self->gc_words[0];
   // Release: pairs with await_no_gc_scopes.
-  if (rt().no_gc_scopes.fetch_sub(1, std::memory_order_release) == 1) sched::futex_wake(rt().no_gc_scopes, INT32_MAX);
+  if (rt().no_gc_scopes.fetch_sub(1, std::memory_order_release) == 1)
+    sched::futex_wake(rt().no_gc_scopes, INT32_MAX);
 }
 
 }  // namespace cairn::gc

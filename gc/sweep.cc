@@ -91,8 +91,8 @@ void scavenge() noexcept {
     const std::uint64_t began = now_ns();
     if (heap::the_heap.scavenger.step(goal.force) == 0) return;
     const std::uint64_t now = now_ns();
-    pace = heap::next_scavenge_pace(pace, std::chrono::nanoseconds(now - began), std::chrono::nanoseconds(now - last),
-                                    static_cast<unsigned>(max_procs()));
+    pace = heap::next_scavenge_pace(pace, std::chrono::nanoseconds(now - began),
+                                    std::chrono::nanoseconds(now - last), static_cast<unsigned>(max_procs()));
     last = now;
     if (g_state.signal.load(std::memory_order_relaxed) != signal) return;
     if (!goal.force && pace.debt.count() > 0)
@@ -128,7 +128,8 @@ void sleep_until_woken(std::uint32_t signal) noexcept {
   // Sequentially consistent, both sides: either wake sees `asleep`, or the wait sees the new signal.
   g_state.asleep.store(true, std::memory_order_seq_cst);
   if (g_state.signal.load(std::memory_order_seq_cst) == signal)
-    sched::futex_wait(g_state.signal, signal, sched::now_ns() + static_cast<std::int64_t>(k_periodic_cycle_ns));
+    sched::futex_wait(g_state.signal, signal,
+                      sched::now_ns() + static_cast<std::int64_t>(k_periodic_cycle_ns));
   g_state.asleep.store(false, std::memory_order_relaxed);
 }
 

@@ -33,7 +33,7 @@ class check_bits {
   }
   check_bits(const check_bits&) = delete;
   check_bits& operator=(const check_bits&) = delete;
-  bool usable() const noexcept { return words_ != nullptr; }
+  bool usable() const noexcept { return words_ != nullptr || bytes_ == 0; }
   // True if it was not set before.
   bool set(std::uintptr_t a) noexcept {
     const std::size_t i = (a - g_space.base) / 8;
@@ -65,7 +65,8 @@ class checker {
  private:
   void visit(std::uintptr_t entry) noexcept {
     object_ref o;
-    if ((entry & k_oblet_tag) != 0 || !heap::find_object(entry, o)) return;  // oblets come from the object itself
+    if ((entry & k_oblet_tag) != 0 || !heap::find_object(entry, o))
+      return;  // oblets come from the object itself
     // A word that only looks like a pointer may name a free slot; nothing tells it from one that must not.
     if (!heap::test_bit(g_space.alloc_word(o.first, o.index), o.index)) return;
     if (!seen_.set(o.base)) return;
@@ -79,7 +80,8 @@ class checker {
   void complain(const object_ref& o, const char* what) noexcept {
     if (++disagreements_ > 10) return;
     heap::report("verify: the object at {:#x} (slot {} of class {}{}) {}", o.base, o.index,
-                 detail::k_class_bytes[o.span_class / 2], detail::is_noscan_class(o.span_class) ? ", no pointers" : "", what);
+                 detail::k_class_bytes[o.span_class / 2],
+                 detail::is_noscan_class(o.span_class) ? ", no pointers" : "", what);
   }
 
   check_bits& seen_;
@@ -93,7 +95,8 @@ struct walk {
   unsigned disagreements = 0;
   std::size_t pages = 0, spans = 0;
 
-  template <class... A> void expect(bool holds, fmt::format_string<A...> what, const A&... a) noexcept {
+  template <class... A>
+  void expect(bool holds, fmt::format_string<A...> what, const A&... a) noexcept {
     if (holds || ++disagreements > 10) return;
     heap::report(what, a...);
   }
@@ -116,25 +119,29 @@ void check_bits_of(walk& w, const heap::mspan& s) noexcept {
     beyond |= (alloc | mark) & ~below(i, s.n_slots);
     free_below |= ~alloc & below(i, s.free_index);
   }
-  w.expect(allocated == s.n_alloc, "check: the span at {:#x} counts {} objects and has {} allocation bits", s.base,
-           s.n_alloc, allocated);
+  w.expect(allocated == s.n_alloc, "check: the span at {:#x} counts {} objects and has {} allocation bits",
+           s.base, s.n_alloc, allocated);
   w.expect(marked_free == 0, "check: the span at {:#x} has marked slots that are not allocated", s.base);
   w.expect(beyond == 0, "check: the span at {:#x} has bits beyond its {} slots", s.base, s.n_slots);
-  w.expect(free_below == 0, "check: the span at {:#x} has free slots below the index {}", s.base, s.free_index);
+  w.expect(free_below == 0, "check: the span at {:#x} has free slots below the index {}", s.base,
+           s.free_index);
 }
 
 void check_span(walk& w, const heap::mspan& s, const heap::page_alloc& pages) noexcept {
   const unsigned size_class = s.span_class / 2;
-  w.expect(s.base == g_space.page_address(s.first), "check: the span of page {} says it starts at {:#x}", s.first, s.base);
-  w.expect(size_class == 0 || s.pages == detail::k_class_pages[size_class], "check: the span at {:#x} has {} pages", s.base,
-           s.pages);
-  w.expect(s.n_slots == (size_class == 0 ? 1 : detail::class_objects(size_class)), "check: the span at {:#x} has {} slots",
-           s.base, s.n_slots);
+  w.expect(s.base == g_space.page_address(s.first), "check: the span of page {} says it starts at {:#x}",
+           s.first, s.base);
+  w.expect(size_class == 0 || s.pages == detail::k_class_pages[size_class],
+           "check: the span at {:#x} has {} pages", s.base, s.pages);
+  w.expect(s.n_slots == (size_class == 0 ? 1 : detail::class_objects(size_class)),
+           "check: the span at {:#x} has {} slots", s.base, s.n_slots);
   for (std::size_t i = 0; i < s.pages; ++i) {
     const heap::page_info info = g_space.info_of(s.first + i);
-    w.expect(info.in_use() && info.span_class() == s.span_class && g_space.first_page(s.first + i, info) == s.first,
+    w.expect(info.in_use() && info.span_class() == s.span_class &&
+                 g_space.first_page(s.first + i, info) == s.first,
              "check: page {} of the span at {:#x} is listed as another's", i, s.base);
-    w.expect(pages.is_in_use(s.first + i), "check: page {} of the span at {:#x} is free for the page allocator", i, s.base);
+    w.expect(pages.is_in_use(s.first + i),
+             "check: page {} of the span at {:#x} is free for the page allocator", i, s.base);
   }
   check_bits_of(w, s);
   w.pages += s.pages;
@@ -146,8 +153,8 @@ void check_span(walk& w, const heap::mspan& s, const heap::page_alloc& pages) no
 bool check_marks(const sched::world_stopped& stopped, bool compare_marks) noexcept {
   check_bits seen;
   if (!seen.usable()) {
-    heap::report("verify: no memory for a second mark; nothing was checked");
-    return true;
+    heap::report("verify: no memory for a second mark: nothing was checked");
+    return false;
   }
   checker c(seen, compare_marks);
   marker& m = the_marker();
@@ -174,8 +181,8 @@ bool check_heap(const sched::world_stopped& stopped) noexcept {
   w.expect(w.pages == heap::the_heap.pages_in_use(), "check: {} pages are in spans, {} are counted", w.pages,
            heap::the_heap.pages_in_use());
   w.expect(pages.pages_in_use() == w.pages + cached + held,
-           "check: the page allocator has {} pages in use; spans have {}, caches {}, the scavenger {}", pages.pages_in_use(),
-           w.pages, cached, held);
+           "check: the page allocator has {} pages in use; spans have {}, caches {}, the scavenger {}",
+           pages.pages_in_use(), w.pages, cached, held);
   return w.disagreements == 0;
 }
 

@@ -56,9 +56,10 @@ class work_pool {
   work_buf* full_ CAIRN_GUARDED_BY(lock_) = nullptr;
   bool finished_ CAIRN_GUARDED_BY(lock_) = true;
   unsigned workers_ CAIRN_GUARDED_BY(lock_) = 0;
-  std::atomic<unsigned> n_full_{0};   // Written under lock_; read without as a hint.
-  std::atomic<unsigned> idle_{0};     // Likewise.
-  std::atomic<unsigned> inside_{0};   // Workers between join and leave. Release in leave, acquire in await_others.
+  std::atomic<unsigned> n_full_{0};  // Written under lock_; read without as a hint.
+  std::atomic<unsigned> idle_{0};    // Likewise.
+  std::atomic<unsigned> inside_{
+      0};  // Workers between join and leave. Release in leave, acquire in await_others.
 };
 
 }  // namespace cairn::gc

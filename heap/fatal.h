@@ -25,7 +25,8 @@ enum class after { go_on, abort, exit };
 void say(after then, fmt::string_view format, fmt::format_args args) noexcept;
 }  // namespace fatal_detail
 
-template <class... A> [[gnu::cold]] void report(fmt::format_string<A...> format, const A&... a) noexcept {
+template <class... A>
+[[gnu::cold]] void report(fmt::format_string<A...> format, const A&... a) noexcept {
   fatal_detail::say(fatal_detail::after::go_on, format, fmt::make_format_args(a...));
 }
 

@@ -72,7 +72,8 @@ void sweep_if_stale(mspan* s, std::uint32_t h) noexcept {
   s->sweepgen.store(h + 3, std::memory_order_release);
 }
 
-bool open_run(mcache& c, mspan* s, unsigned span_class, std::uint64_t mask, bool black, refill_result& out) noexcept {
+bool open_run(mcache& c, mspan* s, unsigned span_class, std::uint64_t mask, bool black,
+              refill_result& out) noexcept {
   unsigned index = 0;
   const unsigned n = s->take_run(k_most_run_bytes, index);
   if (n == 0) return false;
@@ -98,7 +99,8 @@ void* take_early(mcache& c, unsigned span_class, std::uint64_t mask) noexcept {
   for (unsigned i = 0; i < c.n_early; ++i) {
     if (c.early[i].span_class != span_class) continue;
     const std::uintptr_t a = c.early[i].address;
-    c.early[i] = c.early[--c.n_early];
+    --c.n_early;
+    for (; i < c.n_early; ++i) c.early[i] = c.early[i + 1];
     const std::size_t first = g_space.first_page(g_space.page_of(a), g_space.info_of(g_space.page_of(a)));
     g_space.masks[first].fetch_or(mask, std::memory_order_relaxed);
     count(c, span_class, 1);
@@ -154,6 +156,14 @@ void note_array(const void* slot) noexcept {
   if (s->has_array.load(std::memory_order_relaxed) == 0) s->has_array.store(1, std::memory_order_relaxed);
 }
 
+void drop_oldest_early(mcache& c) noexcept {
+  version_guard guard(c);
+  // It stays allocated, an object that nothing refers to.
+  count(c, c.early[0].span_class, 1);
+  --c.n_early;
+  for (unsigned i = 0; i < c.n_early; ++i) c.early[i] = c.early[i + 1];
+}
+
 std::size_t flush(mcache& c) noexcept {
   version_guard guard(c);
   std::size_t bytes = 0;
@@ -188,7 +198,8 @@ std::size_t mark_open(mcache& c) noexcept {
   }
   auto mark_one = [](std::uintptr_t a) {
     object_ref o;
-    if (find_object(a, o)) g_space.mark_word(o.first, o.index).fetch_or(bit_of(o.index), std::memory_order_relaxed);
+    if (find_object(a, o))
+      g_space.mark_word(o.first, o.index).fetch_or(bit_of(o.index), std::memory_order_relaxed);
   };
   if (c.tiny_end != 0) mark_one(c.tiny_end - 1);
   for (unsigned i = 0; i < c.n_early; ++i) mark_one(c.early[i].address);

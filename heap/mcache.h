@@ -46,7 +46,7 @@ struct mcache : detail::thread_cache {
 
 // Bytes a refill brought in (0: the system gave no more memory). `black`: a cycle marks, so the run is marked too.
 struct refill_result {
-  void* slot = nullptr;  // the first slot, already taken from the run
+  void* slot = nullptr;   // the first slot, already taken from the run
   std::size_t bytes = 0;  // bytes of all slots of the run
 };
 refill_result refill(mcache& c, unsigned span_class, std::uint64_t mask, bool black) noexcept;
@@ -54,6 +54,9 @@ refill_result refill(mcache& c, unsigned span_class, std::uint64_t mask, bool bl
 void* take_slot(mcache& c, unsigned span_class, std::uint64_t mask) noexcept;
 // Remembers that the span of `slot` holds an array.
 void note_array(const void* slot) noexcept;
+
+// Leaves the freed slot that has waited longest to the next cycle.
+void drop_oldest_early(mcache& c) noexcept;
 
 // Gives every run, freed slot and cached page back. Returns the bytes of unused slots.
 std::size_t flush(mcache& c) noexcept;

@@ -45,7 +45,9 @@ class alignas(64) mcentral {
   // A large span that its owner frees by hand: true when it was found and is the caller's now.
   bool take_large(mspan* s, std::uint32_t h) noexcept;
 
-  bool needs_sweep(std::uint32_t h) const noexcept { return !partial_[unswept(h)].empty() || !full_[unswept(h)].empty(); }
+  bool needs_sweep(std::uint32_t h) const noexcept {
+    return !partial_[unswept(h)].empty() || !full_[unswept(h)].empty();
+  }
 
   // Slots freed by sweeping or by hand, ever. Added to by sweepers, read by statistics.
   std::atomic<std::uint64_t> freed{0};

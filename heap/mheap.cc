@@ -130,7 +130,8 @@ void mheap::begin_sweep() noexcept {
 
 std::size_t mheap::sweep_one() noexcept {
   if (!needs_sweep()) return 0;
-  sweepers_.fetch_add(1, std::memory_order_relaxed);  // the list's lock orders it before the span is gone from there
+  sweepers_.fetch_add(
+      1, std::memory_order_relaxed);  // the list's lock orders it before the span is gone from there
   const std::size_t swept = sweep_next();
   sweepers_.fetch_sub(1, std::memory_order_release);
   return swept;

@@ -5,7 +5,7 @@
 //
 // Memory goes down and up through four levels.
 //
-//   mcache    a thread's open runs, one per span class     heap/mcache.h    no lock; bump allocation in the public headers
+//   mcache    a thread's open runs, one per span class     heap/mcache.h    no lock; the bump is in the public headers
 //   mcentral  the spans of one class that no cache holds    heap/mcentral.h  a lock per list
 //   mheap     pages and spans                               this file        one lock
 //   space     the reservation and its side tables           heap/space.h     grows by arenas of 64 MiB
@@ -87,7 +87,9 @@ class mheap {
   mcentral central[detail::k_span_class_count];
   lock pages_lock;
   page_alloc pages CAIRN_GUARDED_BY(pages_lock);
-  class scavenger scavenger{pages, pages_lock};
+  class scavenger scavenger {
+    pages, pages_lock
+  };
 
  private:
   page_run find_pages(std::size_t n, page_cache* cache) noexcept CAIRN_EXCLUDES(pages_lock);
@@ -107,7 +109,8 @@ class mheap {
 
 extern mheap the_heap;
 
-template <class F> void for_each_span(F&& f) {
+template <class F>
+void for_each_span(F&& f) {
   const std::size_t end = g_space.committed_pages();
   for (std::size_t page = 0; page < end;) {
     if (!g_space.info_of(page).in_use()) {

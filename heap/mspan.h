@@ -52,7 +52,8 @@ class mspan {
   // 1: a slot has held an array since the span was empty, so an address one past a slot's end counts, from stacks.
   // Set by the owner before the array is handed out; read by markers.
   std::atomic<std::uint8_t> has_array{0};
-  // 1: some object's destructor is armed, or was. Set with arm_destructor; cleared when the span is swept empty of them.
+  // 1: some object's destructor is armed, or was. Set with arm_destructor; cleared when the span is swept empty
+  // of them.
   std::atomic<std::uint8_t> has_armed{0};
   std::atomic<std::uint32_t> sweepgen{0};
   // Guarded by gc/specials.cc's lock.
@@ -67,14 +68,21 @@ class mspan {
   bool is_noscan() const noexcept { return detail::is_noscan_class(span_class); }
   std::uintptr_t slot_address(unsigned index) const noexcept { return base + index * elem_bytes; }
   unsigned index_of(std::uintptr_t a) const noexcept {
-    return is_large() ? 0 : static_cast<unsigned>((a - base) * detail::k_class_reciprocal[span_class / 2] >> 32);
+    return is_large() ? 0
+                      : static_cast<unsigned>((a - base) * detail::k_class_reciprocal[span_class / 2] >> 32);
   }
   unsigned n_words() const noexcept { return (n_slots + 63u) / 64u; }
 
   // Word w (slots 64 w to 64 w + 63) of the bits.
-  std::atomic<std::uint64_t>& mark_word(unsigned w) const noexcept { return g_space.mark_word(first, 64 * w); }
-  std::atomic<std::uint64_t>& alloc_word(unsigned w) const noexcept { return g_space.alloc_word(first, 64 * w); }
-  std::atomic<std::uint64_t>& armed_word(unsigned w) const noexcept { return g_space.armed_word(first, 64 * w); }
+  std::atomic<std::uint64_t>& mark_word(unsigned w) const noexcept {
+    return g_space.mark_word(first, 64 * w);
+  }
+  std::atomic<std::uint64_t>& alloc_word(unsigned w) const noexcept {
+    return g_space.alloc_word(first, 64 * w);
+  }
+  std::atomic<std::uint64_t>& armed_word(unsigned w) const noexcept {
+    return g_space.armed_word(first, 64 * w);
+  }
   std::uint64_t mask() const noexcept { return g_space.masks[first].load(std::memory_order_relaxed); }
 
   bool is_allocated(unsigned index) const noexcept { return test_bit(alloc_word(index / 64), index); }

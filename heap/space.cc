@@ -17,7 +17,6 @@ constexpr std::size_t k_bytes_per_page = 4 + 8 + 8 + 2 * sizeof(page_bits) + 2 *
 // The part of a table that describes one arena is a whole number of system pages for every entry size.
 static_assert(4 * k_arena_pages % 4096 == 0);
 
-
 }  // namespace
 
 bool space::init() noexcept {

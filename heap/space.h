@@ -85,11 +85,14 @@ struct space {
   bool commit_arena() noexcept;
 
   bool contains(std::uintptr_t a) const noexcept {
-    return a - base < committed.load(std::memory_order_relaxed);  // a stale value misses only what is just being made
+    return a - base <
+           committed.load(std::memory_order_relaxed);  // a stale value misses only what is just being made
   }
   std::size_t page_of(std::uintptr_t a) const noexcept { return (a - base) >> k_page_shift; }
   std::uintptr_t page_address(std::size_t page) const noexcept { return base + (page << k_page_shift); }
-  std::size_t committed_pages() const noexcept { return committed.load(std::memory_order_acquire) >> k_page_shift; }
+  std::size_t committed_pages() const noexcept {
+    return committed.load(std::memory_order_acquire) >> k_page_shift;
+  }
 
   page_info info_of(std::size_t page) const noexcept {
     // Pairs with the release in mheap::publish: who got a pointer to an object sees its span's entry.
@@ -98,9 +101,9 @@ struct space {
   // First page of the span that `page` lies in; `i` is the entry of `page`, in use.
   std::size_t first_page(std::size_t page, page_info i) const noexcept {
     while (i.distance() == page_info::k_far) [[unlikely]] {
-      page -= page_info::k_far;
-      i = info_of(page);
-    }
+        page -= page_info::k_far;
+        i = info_of(page);
+      }
     return page - i.distance();
   }
   mspan* span_at(std::size_t first) const noexcept { return spans[first].load(std::memory_order_acquire); }
@@ -153,6 +156,5 @@ inline bool test_bit(const std::atomic<std::uint64_t>& word, unsigned index) noe
   return word.load(std::memory_order_relaxed) >> (index % 64) & 1;
 }
 inline std::uint64_t bit_of(unsigned index) noexcept { return std::uint64_t{1} << (index % 64); }
-
 
 }  // namespace cairn::heap

@@ -16,6 +16,7 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 MAX_FILE_LINES = 1000
+LONG_FILES = {"tests/include/layout_test.cc"}  # a list of types, each a few lines: nothing to take apart
 MAX_COLUMNS = 120  # clang-format breaks code at 110
 
 # Folder -> what an #include "..." in it may start with.
@@ -110,7 +111,7 @@ def check_system(path, text):
 
 def check_size(path, text):
     count = text.count("\n")
-    if path.endswith(CODE) and count > MAX_FILE_LINES:
+    if path.endswith(CODE) and path not in LONG_FILES and count > MAX_FILE_LINES:
         yield count, f"{count} lines, more than {MAX_FILE_LINES}"
 
 

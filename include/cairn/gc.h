@@ -21,9 +21,9 @@ void collect();
 // earlier value; gc_off turns the trigger off. Throws std::invalid_argument below gc_off.
 int set_percent(int percent);
 
-// A soft limit in bytes on all memory that the runtime maps: heap, stacks of its threads, its own tables. Close to it cycles
-// start earlier, and idle memory is given back; it is exceeded rather than spending more than half of the CPU on
-// collecting. Returns the earlier value; no_limit turns it off.
+// A soft limit in bytes on all memory that the runtime maps: heap, stacks of its threads, its own tables. Close
+// to it cycles start earlier, and idle memory is given back; it is exceeded rather than spending more than half
+// of the CPU on collecting. Returns the earlier value; no_limit turns it off.
 std::size_t set_memory_limit(std::size_t bytes);
 
 // collect(), then gives all idle memory back to the system.
@@ -53,7 +53,8 @@ struct stats {
   std::size_t gc_cycles;            // finished ones
   std::size_t forced_cycles;        // of these, by collect() and free_os_memory()
   double gc_cpu_fraction;           // collector's share of the CPU time available since the start, 0 to 1
-  std::chrono::nanoseconds assist_time, mark_time, sweep_time;  // CPU time; sweep_time without what allocation sweeps
+  std::chrono::nanoseconds assist_time, mark_time,
+      sweep_time;  // CPU time; sweep_time without what allocation sweeps
   std::chrono::nanoseconds last_pause, max_pause, total_pause;
   // One entry for every interval in which the collector kept a thread from running, as that thread saw it.
   histogram pauses;

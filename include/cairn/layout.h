@@ -42,28 +42,29 @@ struct layout_access;
 }  // namespace cairn
 
 // Inside a class: the pointers of `Class` are in the members listed, and nowhere else but in the bases that
-// CAIRN_GC_BASES lists. A member may be a gc_ptr, or anything else that holds some, but not a reference. A class derived from
-// it has to say it again.
-#define CAIRN_GC_FIELDS(Class, ...)                                                                  \
-  friend struct ::cairn::detail::layout_access;                                                      \
-  using cairn_gc_class = Class;                                                                      \
-  template <class CairnVisitor_>                                                                     \
-  __attribute__((no_sanitize("undefined"))) void cairn_gc_fields(CairnVisitor_&& cairn_visitor) {    \
-    cairn_visitor(__VA_ARGS__);                                                                      \
+// CAIRN_GC_BASES lists. A member may be a gc_ptr, or anything else that holds some, but not a reference. A
+// class derived from it has to say it again.
+#define CAIRN_GC_FIELDS(Class, ...)                                                               \
+  friend struct ::cairn::detail::layout_access;                                                   \
+  using cairn_gc_class = Class;                                                                   \
+  template <class CairnVisitor_>                                                                  \
+  __attribute__((no_sanitize("undefined"))) void cairn_gc_fields(CairnVisitor_&& cairn_visitor) { \
+    cairn_visitor(__VA_ARGS__);                                                                   \
   }
 // Beside CAIRN_GC_FIELDS: bases (not virtual ones) that hold pointers themselves.
-#define CAIRN_GC_BASES(Class, ...)                                    \
-  template <class CairnVisitor_>                                      \
-  static void cairn_gc_bases(CairnVisitor_&& cairn_visitor) {         \
-    cairn_visitor.template operator()<Class, __VA_ARGS__>();          \
+#define CAIRN_GC_BASES(Class, ...)                            \
+  template <class CairnVisitor_>                              \
+  static void cairn_gc_bases(CairnVisitor_&& cairn_visitor) { \
+    cairn_visitor.template operator()<Class, __VA_ARGS__>();  \
   }
 
 #include "cairn/detail/layout_types.h"
 
 namespace cairn {
 
-// True for types whose objects the collector need not look into. Specialise it for a class of yours that holds no pointer to a
-// collected object, in itself or by way of memory that only it knows; wrongly said, objects are lost.
+// True for types whose objects the collector need not look into. Specialise it for a class of yours that holds
+// no pointer to a collected object, in itself or by way of memory that only it knows; wrongly said, objects are
+// lost.
 template <class T>
 inline constexpr bool is_noscan = detail::computed_noscan<T>();
 

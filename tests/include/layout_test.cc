@@ -92,7 +92,8 @@ void expect_mask(T& object, const places& pointers, precision wanted = precision
   }
   for (std::size_t i = 0; i < offsets.size(); ++i) {
     if (offsets[i] % 8 != 0) continue;  // nobody finds those
-    EXPECT_EQ(std::count(seen.begin(), seen.end(), 0x7a5e00000000 + i), 1) << __PRETTY_FUNCTION__ << " pointer " << i;
+    EXPECT_EQ(std::count(seen.begin(), seen.end(), 0x7a5e00000000 + i), 1)
+        << __PRETTY_FUNCTION__ << " pointer " << i;
   }
 
   for (const std::size_t n : {1u, 2u, 3u, 7u, 20u}) {
@@ -105,7 +106,8 @@ void expect_mask(T& object, const places& pointers, precision wanted = precision
   }
 }
 template <class T>
-void expect_mask(T& object, std::type_identity_t<places (*)(T&)> pointers, precision wanted = precision::exact) {
+void expect_mask(T& object, std::type_identity_t<places (*)(T&)> pointers,
+                 precision wanted = precision::exact) {
   expect_mask(object, pointers(object), wanted);
 }
 template <class T>
@@ -114,7 +116,7 @@ void expect_mask(places (*pointers)(T&), precision wanted = precision::exact) {
   expect_mask(object, pointers(object), wanted);
 }
 
-// ---- aggregates ------------------------------------------------------------------------------------------------------
+// ---- aggregates ----------------------------------------------------------------------------------------------------
 
 struct mixed {
   char c;
@@ -140,12 +142,12 @@ struct many_dimensions {
 TEST(LayoutMask, AggregatesNestAndRepeat) {
   expect_mask<mixed>([](mixed& m) { return at(m.a, m.b); });
   expect_mask<nested>([](nested& n) {
-    return at(n.first.a, n.first.b, n.rest[0].a, n.rest[0].b, n.rest[1].a, n.rest[1].b, n.rest[2].a, n.rest[2].b, n.own,
-              n.more[0].a, n.more[0].b, n.more[1].a, n.more[1].b);
+    return at(n.first.a, n.first.b, n.rest[0].a, n.rest[0].b, n.rest[1].a, n.rest[1].b, n.rest[2].a,
+              n.rest[2].b, n.own, n.more[0].a, n.more[0].b, n.more[1].a, n.more[1].b);
   });
   expect_mask<many_dimensions>([](many_dimensions& m) {
-    return at(m.a[0][0], m.a[0][1], m.a[0][2], m.a[1][0], m.a[1][1], m.a[1][2], m.b[0][0], m.b[0][1], m.b[1][0],
-              m.b[1][1], m.c[0][0].second, m.c[0][1].second, m.c[1][0].second, m.c[1][1].second);
+    return at(m.a[0][0], m.a[0][1], m.a[0][2], m.a[1][0], m.a[1][1], m.a[1][2], m.b[0][0], m.b[0][1],
+              m.b[1][0], m.b[1][1], m.c[0][0].second, m.c[0][1].second, m.c[1][0].second, m.c[1][1].second);
   });
 }
 
@@ -173,7 +175,8 @@ struct with_vector {
 };
 TEST(LayoutMask, EveryHandleIsSeenAndRootsAreNot) {
   expect_mask<all_handles>([](all_handles& h) {
-    return at(h.ptr, h.atomic, h.slice, h.raw, h.raw_to_raw, h.incomplete, h.raw_incomplete, h.nothing, h.qualified);
+    return at(h.ptr, h.atomic, h.slice, h.raw, h.raw_to_raw, h.incomplete, h.raw_incomplete, h.nothing,
+              h.qualified);
   });
   expect_mask<own_roots>([](own_roots& o) { return at(o.p); });
   static_assert(is_noscan<root<cell>> && is_noscan<gc_weak<cell>> && is_noscan<unique_gc<cell>>);
@@ -254,7 +257,8 @@ TEST(LayoutMask, MembersOfAllKinds) {
   expect_mask<bits>([](bits& b) { return at(b.first, b.second); });
   expect_mask<empties>([](empties& e) { return at(e.a, e.b, e.c); });
   expect_mask<over_aligned>([](over_aligned& o) { return at(o.a, o.b); });
-  expect_mask<qualified>([](qualified& q) { return at(q.a, q.b, q.d, q.e[0], q.e[1], q.f[0], q.f[1], q.g.a, q.g.b); });
+  expect_mask<qualified>(
+      [](qualified& q) { return at(q.a, q.b, q.d, q.e[0], q.e[1], q.f[0], q.f[1], q.g.a, q.g.b); });
   expect_mask<overloaded>([](overloaded& o) { return at(o.a.p); });
   expect_mask<functions>([](functions& f) { return at(f.a, f.b); });
   tail_user t{};
@@ -310,15 +314,16 @@ TEST(LayoutMask, PackedPointers) {
   const auto* const start = reinterpret_cast<const unsigned char*>(&p);
   expect_mask(p, places{start + 1}, precision::conservative);
   packed_outer o{};
-  expect_mask(o, at(o.q), pointer_mask<packed_outer>() == every_word<packed_outer>() ? precision::conservative
-                                                                                     : precision::exact);
+  expect_mask(o, at(o.q),
+              pointer_mask<packed_outer>() == every_word<packed_outer>() ? precision::conservative
+                                                                         : precision::exact);
   EXPECT_EQ(pointer_mask<packed_outer>() & 0b1111, 0b1111u);
 #if defined(__clang__)
   EXPECT_EQ(pointer_mask<packed_handle>(), sizeof(packed_handle) == 24 ? 0b10u : every_word<packed_handle>());
 #endif
 }
 
-// ---- elements that {} does not initialise ----------------------------------------------------------------------------
+// ---- elements that {} does not initialise --------------------------------------------------------------------------
 
 int some_global;
 struct only_explicit {
@@ -371,7 +376,7 @@ TEST(LayoutMask, ElementsThatCannotBeCounted) {
   EXPECT_EQ(pointer_mask<hidden_rvalue_reference>(), 0b111u);
 }
 
-// ---- unions and structs without names ----------------------------------------------------------------------------------
+// ---- unions and structs without names ------------------------------------------------------------------------------
 
 struct anonymous_union {
   gc_ptr<cell> a;
@@ -461,7 +466,8 @@ places in_function_template() {
 }
 TEST(LayoutMask, UnionsAndStructsWithoutNames) {
   expect_mask<anonymous_union>([](anonymous_union& a) { return at(a.a, a.p); }, precision::conservative);
-  expect_mask<anonymous_scalar_union>([](anonymous_scalar_union& a) { return at(a.p); }, precision::conservative);
+  expect_mask<anonymous_scalar_union>([](anonymous_scalar_union& a) { return at(a.p); },
+                                      precision::conservative);
   expect_mask<named>([](named& n) { return at(n.p); });
   expect_mask<named_union>([](named_union& n) { return at(n.u, n.q); });
   expect_mask<anonymous_struct>([](anonymous_struct& a) { return at(a.p, a.q); }, precision::conservative);
@@ -479,7 +485,7 @@ TEST(LayoutMask, UnionsAndStructsWithoutNames) {
   EXPECT_NE(pointer_mask<zero_length>() & 1, 0u);
 }
 
-// ---- bases -----------------------------------------------------------------------------------------------------------
+// ---- bases ---------------------------------------------------------------------------------------------------------
 
 struct base {
   int x;
@@ -524,8 +530,10 @@ struct of_atomic_base : atomic_base {
 TEST(LayoutMask, BasesWithMembersAreLookedAtConservatively) {
   expect_mask<all_in_base>([](all_in_base& d) { return at(d.in_base); }, precision::conservative);
   expect_mask<base_and_own>([](base_and_own& d) { return at(d.in_base, d.own); }, precision::conservative);
-  expect_mask<two_bases>([](two_bases& d) { return at(d.in_base, d.in_second, d.own); }, precision::conservative);
-  expect_mask<deep>([](deep& d) { return at(d.in_base, d.in_second, d.own, d.deepest); }, precision::conservative);
+  expect_mask<two_bases>([](two_bases& d) { return at(d.in_base, d.in_second, d.own); },
+                         precision::conservative);
+  expect_mask<deep>([](deep& d) { return at(d.in_base, d.in_second, d.own, d.deepest); },
+                    precision::conservative);
   expect_mask<number_base_and_own>([](number_base_and_own& d) { return at(d.own); }, precision::conservative);
   expect_mask<of_fixed_base>([](of_fixed_base& d) { return at(d.p, d.own); }, precision::conservative);
   expect_mask<of_atomic_base>([](of_atomic_base& d) { return at(d.a); }, precision::conservative);
@@ -570,8 +578,10 @@ struct empty_base_and_union : nothing {
 };
 TEST(LayoutMask, EmptyBases) {
   expect_mask<empty_base>([](empty_base& d) { return at(d.p, d.q); });
-  expect_mask<same_empty_base_and_member>([](same_empty_base_and_member& d) { return at(d.p); }, precision::conservative);
-  expect_mask<empty_base_and_first>([](empty_base_and_first& d) { return at(d.s.p, d.p); }, precision::conservative);
+  expect_mask<same_empty_base_and_member>([](same_empty_base_and_member& d) { return at(d.p); },
+                                          precision::conservative);
+  expect_mask<empty_base_and_first>([](empty_base_and_first& d) { return at(d.s.p, d.p); },
+                                    precision::conservative);
   expect_mask<empty_base_and_union>([](empty_base_and_union& d) { return at(d.p); }, precision::conservative);
   static_assert(is_noscan<only_empty_bases>);
   uses_bases u{};
@@ -579,7 +589,7 @@ TEST(LayoutMask, EmptyBases) {
   EXPECT_EQ(reinterpret_cast<char*>(&u.p) - reinterpret_cast<char*>(&u), 32);
 }
 
-// ---- odd members -----------------------------------------------------------------------------------------------------
+// ---- odd members ---------------------------------------------------------------------------------------------------
 
 struct list_constructed {
   list_constructed(std::initializer_list<int>) {}
@@ -648,7 +658,8 @@ TEST(LayoutMask, MembersWithConstructorsOfTheirOwn) {
   auto* const words = reinterpret_cast<std::uint64_t*>(&l.u);  // classes of which nothing is known
   expected.push_back(words);
   expected.push_back(&l.t);
-  for (std::size_t i = 0; i < sizeof(std::mutex) / 8; ++i) expected.push_back(reinterpret_cast<std::uint64_t*>(&l.m) + i);
+  for (std::size_t i = 0; i < sizeof(std::mutex) / 8; ++i)
+    expected.push_back(reinterpret_cast<std::uint64_t*>(&l.m) + i);
   if (known != every_word<holds_library>()) {
     // The mutex is a union.
     EXPECT_EQ(known >> 4 & 1, 1u);
@@ -740,7 +751,7 @@ TEST(LayoutMask, ClassesThatShowNothing) {
   static_assert(!is_noscan<decltype(lambda)>);
 }
 
-// ---- the end of masks ------------------------------------------------------------------------------------------------
+// ---- the end of masks ----------------------------------------------------------------------------------------------
 
 struct exactly_512 {
   gc_ptr<cell> first;
@@ -770,8 +781,8 @@ struct members_33 {
   char z;
 };
 struct members_40 {
-  int a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x, y, z, a1, b1, c1, d1, e1, f1, g1, h1, i1, j1,
-      k1, l1, m1, n1;
+  int a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x, y, z, a1, b1, c1, d1, e1, f1,
+      g1, h1, i1, j1, k1, l1, m1, n1;
 };
 TEST(LayoutMask, WhereMasksEnd) {
   static_assert(sizeof(exactly_512) == 512);
@@ -791,7 +802,7 @@ TEST(LayoutMask, WhereMasksEnd) {
   static_assert(!is_noscan<members_33> && !is_noscan<members_40>);
 }
 
-// ---- CAIRN_GC_FIELDS -------------------------------------------------------------------------------------------------
+// ---- CAIRN_GC_FIELDS -----------------------------------------------------------------------------------------------
 
 class listed {
  public:
@@ -910,7 +921,8 @@ TEST(LayoutMask, RecursiveTypes) {
   expect_mask(t, [](tree& o) {
     places p = at(o.left, o.right, o.children, o.shared);
     for (std::size_t i = 0; i < 3; ++i) p.push_back(reinterpret_cast<std::uint64_t*>(&o.more) + i);
-    for (std::size_t i = 0; i < sizeof(o.names) / 8; ++i) p.push_back(reinterpret_cast<std::uint64_t*>(&o.names) + i);
+    for (std::size_t i = 0; i < sizeof(o.names) / 8; ++i)
+      p.push_back(reinterpret_cast<std::uint64_t*>(&o.names) + i);
     return p;
   }(t));
   EXPECT_EQ(t.find(0), nullptr);
@@ -921,7 +933,7 @@ TEST(LayoutMask, RecursiveTypes) {
   expect_mask<local>([](local& l) { return at(l.next); });
 }
 
-// ---- noscan ----------------------------------------------------------------------------------------------------------
+// ---- noscan --------------------------------------------------------------------------------------------------------
 
 struct numbers {
   int a;
@@ -998,9 +1010,12 @@ inline constexpr bool cairn::skip_destructor<owner> = true;
 namespace {
 
 TEST(LayoutNoscan, FollowsFromTheType) {
-  static_assert(is_noscan<int> && is_noscan<const volatile double> && is_noscan<precision> && is_noscan<wchar_t>);
-  static_assert(is_noscan<numbers> && is_noscan<const numbers> && is_noscan<numbers[3][4]> && is_noscan<nothing>);
-  static_assert(is_noscan<numbers_and_more> && is_noscan<std::array<numbers, 3>> && is_noscan<no_default_nothing>);
+  static_assert(is_noscan<int> && is_noscan<const volatile double> && is_noscan<precision> &&
+                is_noscan<wchar_t>);
+  static_assert(is_noscan<numbers> && is_noscan<const numbers> && is_noscan<numbers[3][4]> &&
+                is_noscan<nothing>);
+  static_assert(is_noscan<numbers_and_more> && is_noscan<std::array<numbers, 3>> &&
+                is_noscan<no_default_nothing>);
   static_assert(is_noscan<derived_numbers> && is_noscan<more_derived_numbers>);
   static_assert(is_noscan<void (*)(cell*)> && is_noscan<int cell::*> && is_noscan<std::nullptr_t>);
   static_assert(is_noscan<std::vector<gc_ptr<cell>>> && is_noscan<std::string>);
@@ -1016,13 +1031,15 @@ TEST(LayoutNoscan, IsNeverSaidOfWhatHasAPointer) {
   static_assert(!is_noscan<all_in_base> && !is_noscan<of_fixed_base> && !is_noscan<of_atomic_base>);
   static_assert(!is_noscan<std::optional<gc_ptr<cell>>> && !is_noscan<std::variant<int, gc_ptr<cell>>>);
   static_assert(!is_noscan<std::tuple<int, gc_ptr<cell>>> && !is_noscan<std::pair<gc_ptr<cell>, int>>);
-  static_assert(!is_noscan<std::tuple<int&>> && !is_noscan<std::pair<int&, int>> && !is_noscan<std::atomic<cell*>>);
+  static_assert(!is_noscan<std::tuple<int&>> && !is_noscan<std::pair<int&, int>> &&
+                !is_noscan<std::atomic<cell*>>);
   static_assert(!is_noscan<std::any> && !is_noscan<std::function<void()>> && !is_noscan<std::shared_ptr<int>>);
   static_assert(!is_noscan<std::basic_string<char, std::char_traits<char>, cairn::gc_allocator<char>>>);
-  static_assert(!is_noscan<std::string_view> && !is_noscan<with_get> && !is_noscan<flexible> && !is_noscan<packed>);
+  static_assert(!is_noscan<std::string_view> && !is_noscan<with_get> && !is_noscan<flexible> &&
+                !is_noscan<packed>);
 }
 
-// ---- zero initialisation ---------------------------------------------------------------------------------------------
+// ---- zero initialisation -------------------------------------------------------------------------------------------
 
 struct plain_zeros {
   int a;
@@ -1094,20 +1111,25 @@ struct derived_effect : empty_base_effect {
   int n;
 };
 TEST(LayoutZero, IsSaidOfWhatIsAllZeros) {
-  static_assert(is_zero_initialised<int> && is_zero_initialised<gc_ptr<cell>> && is_zero_initialised<gc_atomic<cell>>);
-  static_assert(is_zero_initialised<gc_slice<int>> && is_zero_initialised<cell*> && is_zero_initialised<precision>);
+  static_assert(is_zero_initialised<int> && is_zero_initialised<gc_ptr<cell>> &&
+                is_zero_initialised<gc_atomic<cell>>);
+  static_assert(is_zero_initialised<gc_slice<int>> && is_zero_initialised<cell*> &&
+                is_zero_initialised<precision>);
   static_assert(is_zero_initialised<cell> && is_zero_initialised<mixed> && is_zero_initialised<nested>);
   static_assert(is_zero_initialised<plain_zeros> && is_zero_initialised<const plain_zeros>);
   static_assert(is_zero_initialised<std::array<gc_ptr<cell>, 3>> && is_zero_initialised<mixed[2][2]>);
   static_assert(is_zero_initialised<std::pair<int, gc_ptr<cell>>> && is_zero_initialised<many_dimensions>);
 }
 TEST(LayoutZero, IsNotSaidOfWhatIsNot) {
-  static_assert(!is_zero_initialised<one> && !is_zero_initialised<one_bit> && !is_zero_initialised<minus_zero>);
+  static_assert(!is_zero_initialised<one> && !is_zero_initialised<one_bit> &&
+                !is_zero_initialised<minus_zero>);
   static_assert(!is_zero_initialised<last_of_many> && !is_zero_initialised<member_pointer>);
   static_assert(!is_zero_initialised<int cell::*> && !is_zero_initialised<points_to_itself>);
   static_assert(!is_zero_initialised<points_to_global> && !is_zero_initialised<handle_to_global>);
-  static_assert(!is_zero_initialised<with_effects> && !is_zero_initialised<nested_one> && !is_zero_initialised<one[2]>);
-  static_assert(!is_zero_initialised<std::array<one, 2>> && !is_zero_initialised<std::pair<int, one>> && !is_zero_initialised<volatile_one>);
+  static_assert(!is_zero_initialised<with_effects> && !is_zero_initialised<nested_one> &&
+                !is_zero_initialised<one[2]>);
+  static_assert(!is_zero_initialised<std::array<one, 2>> && !is_zero_initialised<std::pair<int, one>> &&
+                !is_zero_initialised<volatile_one>);
   static_assert(!is_zero_initialised<enum_with_operator> && !is_zero_initialised<gc_weak<cell>>);
   static_assert(!is_zero_initialised<hidden_first> && !is_zero_initialised<hidden_reference>);
   static_assert(!is_zero_initialised<derived_one> && !is_zero_initialised<derived_effect>);
@@ -1115,7 +1137,7 @@ TEST(LayoutZero, IsNotSaidOfWhatIsNot) {
   static_assert(!is_zero_initialised<with_get> && !is_zero_initialised<hidden>);
 }
 
-// ---- destructors -----------------------------------------------------------------------------------------------------
+// ---- destructors ---------------------------------------------------------------------------------------------------
 
 struct with_destructor {
   int n;
@@ -1177,14 +1199,16 @@ TEST(LayoutDestructor, IsNotSkippedElsewhere) {
   static_assert(!skip_destructor<std::string> && !skip_destructor<cairn::vector<std::string>>);
   static_assert(!skip_destructor<with_destructor> && !skip_destructor<with_destructor[2]>);
   static_assert(!skip_destructor<vector_and_destructor> && !skip_destructor<empty_with_destructor>);
-  static_assert(!skip_destructor<vector_and_string> && !skip_destructor<guarded> && !skip_destructor<holds_guarded>);
+  static_assert(!skip_destructor<vector_and_string> && !skip_destructor<guarded> &&
+                !skip_destructor<holds_guarded>);
   static_assert(!skip_destructor<assigns> && !skip_destructor<moves_only> && !skip_destructor<root<cell>>);
-  static_assert(!skip_destructor<gc_weak<cell>> && !skip_destructor<unique_gc<cell>> && !skip_destructor<own_roots>);
+  static_assert(!skip_destructor<gc_weak<cell>> && !skip_destructor<unique_gc<cell>> &&
+                !skip_destructor<own_roots>);
   static_assert(!skip_destructor<std::pair<int, with_destructor>> && !skip_destructor<std::array<guard, 2>>);
   static_assert(!skip_destructor<std::vector<int>> && !skip_destructor<virtual_base>);
 }
 
-// ---- what may be held ------------------------------------------------------------------------------------------------
+// ---- what may be held ----------------------------------------------------------------------------------------------
 
 struct holds_allowed {
   std::variant<int, std::string, root<cell>, cell*> v;
@@ -1199,7 +1223,7 @@ TEST(LayoutHoldable, WhatMayLieInAnObject) {
   cairn::detail::check_holdable<hidden>();
 }
 
-// ---- random layouts --------------------------------------------------------------------------------------------------
+// ---- random layouts ------------------------------------------------------------------------------------------------
 
 // Ten members of random types; the seed is part of the type, so the layouts are the same in every run.
 template <std::uint64_t seed, int i>
@@ -1209,8 +1233,8 @@ struct random_member {
     x = (x ^ x >> 27) * 0x94d049bb133111eb;
     return x ^ x >> 31;
   }
-  using choices = std::tuple<char, gc_ptr<cell>, short, int, gc_slice<char>, double, mixed, std::array<char, 3>, cell*,
-                             nothing, gc_ptr<cell>[2], std::pair<char, gc_ptr<int>>, long double, base>;
+  using choices = std::tuple<char, gc_ptr<cell>, short, int, gc_slice<char>, double, mixed, std::array<char, 3>,
+                             cell*, nothing, gc_ptr<cell>[2], std::pair<char, gc_ptr<int>>, long double, base>;
   using type = std::tuple_element_t<mix(seed * 100 + i) % std::tuple_size_v<choices>, choices>;
 };
 template <std::uint64_t seed>
@@ -1229,7 +1253,7 @@ struct random_layout {
 
 void add_pointers(places&, nothing&) {}
 template <class T>
-  requires std::is_arithmetic_v<T>
+requires std::is_arithmetic_v<T>
 void add_pointers(places&, T&) {}
 void add_pointers(places&, std::array<char, 3>&) {}
 template <class T>
@@ -1254,7 +1278,8 @@ void expect_random_mask() {
   using layout = random_layout<seed>;
   layout o{};
   places all;
-  [&all](auto&... member) { (add_pointers(all, member), ...); }(o.m0, o.m1, o.m2, o.m3, o.m4, o.m5, o.m6, o.m7, o.m8, o.m9);
+  [&all](auto&... member) { (add_pointers(all, member), ...); }(o.m0, o.m1, o.m2, o.m3, o.m4, o.m5, o.m6,
+                                                                o.m7, o.m8, o.m9);
   if constexpr (is_noscan<layout>) EXPECT_TRUE(all.empty());
   else expect_mask(o, all);
   EXPECT_TRUE(is_zero_initialised<layout>);

@@ -7,6 +7,7 @@
 //
 //   alloc_storm [seconds [seed]]
 #include <cairn/cairn.h>
+#include <cairn/detail/annotate.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -116,7 +117,7 @@ int main(int argc, char** argv) {
   seed = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : std::random_device()();
   std::printf("alloc_storm: seed %llu\n", static_cast<unsigned long long>(seed));
   std::fflush(stdout);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if !CAIRN_ASAN && !CAIRN_TSAN
   limit_address_space(std::size_t{1536} << 20);
 #endif
   cairn::gc::collect();

@@ -21,16 +21,16 @@ extern int check_level;
 
 }  // namespace cairn::detail
 
-#define CAIRN_CHECK_AT_(level, condition, message)                                              \
-  do {                                                                                          \
-    if ((level) <= ::cairn::detail::check_level && !(condition)) [[unlikely]]                   \
-      ::cairn::detail::assertion_failed(#condition, message, __FILE__, __LINE__);               \
+#define CAIRN_CHECK_AT_(level, condition, message)                                \
+  do {                                                                            \
+    if ((level) <= ::cairn::detail::check_level && !(condition)) [[unlikely]]     \
+      ::cairn::detail::assertion_failed(#condition, message, __FILE__, __LINE__); \
   } while (false)
 
-#define CAIRN_CHECK(condition, message)                                                         \
-  do {                                                                                          \
-    if (!(condition)) [[unlikely]]                                                              \
-      ::cairn::detail::assertion_failed(#condition, message, __FILE__, __LINE__);               \
+#define CAIRN_CHECK(condition, message)                                           \
+  do {                                                                            \
+    if (!(condition)) [[unlikely]]                                                \
+      ::cairn::detail::assertion_failed(#condition, message, __FILE__, __LINE__); \
   } while (false)
 #define CAIRN_ASSERT(condition, message) CAIRN_CHECK_AT_(1, condition, message)
 #define CAIRN_INVARIANT(condition, message) CAIRN_CHECK_AT_(2, condition, message)

@@ -58,7 +58,7 @@ inline thread_cache* this_cache() noexcept {
 // How an allocation is to be looked at by the collector.
 struct layout_info {
   std::uint64_t mask = 0;  // bit i: word i may hold a pointer; used up to 512 bytes, all ones when nothing is known
-  bool noscan = false;     // no word does
+  bool noscan = false;  // no word does
 };
 
 // One slot of `span_class`, zeroed. Throws std::bad_alloc.
@@ -93,9 +93,9 @@ struct closure {
 };
 [[nodiscard]] void* allocate_closure(std::size_t bytes, std::size_t align);
 // When these throw the function is still the caller's.
-std::uint64_t add_cleanup(const void* p, closure* function);           // throws std::invalid_argument: no heap object
-bool stop_cleanup(std::uint64_t id) noexcept;                          // true: it will not run
-void set_finalizer(const void* p, closure* function);                  // argument: `p`; replaces an earlier one
+std::uint64_t add_cleanup(const void* p, closure* function);  // throws std::invalid_argument: no heap object
+bool stop_cleanup(std::uint64_t id) noexcept;                 // true: it will not run
+void set_finalizer(const void* p, closure* function);         // argument: `p`; replaces an earlier one
 void clear_finalizer(const void* p) noexcept;
 
 // One record per object that has weak references, counted, in the runtime's own memory.
@@ -110,7 +110,8 @@ void weak_release(weak_record*) noexcept;
 // ---- barrier and roots ---------------------------------------------------------------------------------------------
 
 // After `*slot` went from `old` to `value` while cairn_barrier_flags was set. `type` names T for ptrcheck's message.
-[[gnu::cold]] void barrier_slow(const void* slot, const void* old, const void* value, const char* type) noexcept;
+[[gnu::cold]] void barrier_slow(const void* slot, const void* old, const void* value,
+                                const char* type) noexcept;
 // Before [slot, slot + words) is overwritten or moved as a whole.
 [[gnu::cold]] void bulk_barrier_slow(const void* first, std::size_t bytes) noexcept;
 

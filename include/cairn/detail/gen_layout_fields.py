@@ -13,7 +13,7 @@ HEAD = f"""\
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
 //
-// The fields of an aggregate, case by case for up to {MOST} of them: C++20 can neither expand a pack of `{{}}` nor bind a
+// The fields of an aggregate, case by case for up to {MOST}: C++20 can neither expand a pack of `{{}}` nor bind a
 // number of names that is not written down. Written by gen_layout_fields.py beside it: do not edit.
 #pragma once
 
@@ -77,7 +77,7 @@ def main():
     out += ["  // clang-format on", "}", COUNT, "  // clang-format off"]
     out += cases(("i", lambda i: "requires(Probe& p) { T{%sp}; }" % ("{}," * i)), MOST + 1)
     out += ["  // clang-format on", "}", "",
-            "// The members of an aggregate that has n of them, of bases that have none, and no nameless union or struct.",
+            "// The members of an aggregate that has n of them, of bases that have none; no nameless union.",
             "// clang-format off",
             "template <int n, class T>", "constexpr auto field_types(T& object) {", "  if constexpr (n == 0) {",
             "    return type_list<>{};"]

@@ -31,7 +31,7 @@ constexpr std::uint64_t every_word() noexcept {
   return low_bits((sizeof(T) + k_word_bytes - 1) / k_word_bytes);
 }
 
-// ---- noscan ----------------------------------------------------------------------------------------------------------
+// ---- noscan --------------------------------------------------------------------------------------------------------
 
 template <class... F>
 consteval bool all_noscan(type_list<F...>) {
@@ -40,13 +40,11 @@ consteval bool all_noscan(type_list<F...>) {
 
 struct noscan_probe : uncopied {
   template <class U>
-    requires(is_noscan<std::remove_cv_t<U>>)
-  operator U() const noexcept;
+  requires(is_noscan<std::remove_cv_t<U>>) operator U() const noexcept;
 };
 struct scan_probe : uncopied {
   template <class U>
-    requires(!is_noscan<std::remove_cv_t<U>>)
-  operator U() const noexcept;
+  requires(!is_noscan<std::remove_cv_t<U>>) operator U() const noexcept;
 };
 // An element that is not noscan may take noscan_probe for its first member, but takes scan_probe for itself.
 template <class T, int n, int i = 0>
@@ -88,7 +86,7 @@ constexpr bool computed_noscan() {
   else return unqualified_noscan<T>();
 }
 
-// ---- masks -----------------------------------------------------------------------------------------------------------
+// ---- masks ---------------------------------------------------------------------------------------------------------
 
 template <class T>
 std::uint64_t pointer_mask() noexcept;
@@ -124,8 +122,10 @@ struct unmade {
 };
 
 template <class Part>
-[[gnu::always_inline]] inline std::uint64_t mask_of_part(const void* whole, const volatile void* part) noexcept {
-  const auto offset = static_cast<std::size_t>(static_cast<const volatile char*>(part) - static_cast<const char*>(whole));
+[[gnu::always_inline]] inline std::uint64_t mask_of_part(const void* whole,
+                                                         const volatile void* part) noexcept {
+  const auto offset = static_cast<std::size_t>(static_cast<const volatile char*>(part) -
+                                               static_cast<const char*>(whole));
   return shift_mask(pointer_mask<Part>(), offset);
 }
 
@@ -167,7 +167,8 @@ struct declared_masks {
   template <class Class, class... Base>
   [[gnu::always_inline]] void operator()() noexcept {
     static_assert(std::is_same_v<Class, T>,
-                  "a base of this class has CAIRN_GC_BASES: the class needs one too, beside its CAIRN_GC_FIELDS, and that "
+                  "a base of this class has CAIRN_GC_BASES: the class needs one too, beside its "
+                  "CAIRN_GC_FIELDS, and that "
                   "names the class first");
     ((mask |= mask_of_part<Base>(address(object), address(layout_access::base<Base>(object)))), ...);
   }
@@ -227,7 +228,7 @@ template <class T>
   }
 }
 
-// ---- zero initialisation ---------------------------------------------------------------------------------------------
+// ---- zero initialisation -------------------------------------------------------------------------------------------
 
 template <class F>
 struct any_field : std::true_type {};
@@ -253,7 +254,8 @@ constexpr bool is_zero(const T& value) {
     return is_zero(value.first) && is_zero(value.second);
   } else {
     bool zero = true;
-    visit_fields<field_count<T>, any_field>(value, [&zero](const auto& member) { zero = zero && is_zero(member); });
+    visit_fields<field_count<T>, any_field>(value,
+                                            [&zero](const auto& member) { zero = zero && is_zero(member); });
     return zero;
   }
 }
@@ -264,7 +266,10 @@ constexpr bool value_is_zero() {
   return is_zero(value);
 }
 template <class T>
-concept known_zero = requires { requires std::bool_constant<value_is_zero<T>()>::value; };
+concept known_zero = requires {
+  requires std::bool_constant < value_is_zero<T>()
+  > ::value;
+};
 
 template <class... F>
 consteval bool all_plain(type_list<F...>);
@@ -293,7 +298,8 @@ consteval bool computed_zero_initialised() {
   if constexpr (std::is_arithmetic_v<U> || std::is_enum_v<U> || std::is_pointer_v<U>) return true;
   else if constexpr (is_one_pointer<U> || is_slice<U>) return true;
   else if constexpr (std::is_array_v<U>) return computed_zero_initialised<std::remove_all_extents_t<U>>();
-  else if constexpr (is_std_array<U>::value) return computed_zero_initialised<typename is_std_array<U>::element>();
+  else if constexpr (is_std_array<U>::value)
+    return computed_zero_initialised<typename is_std_array<U>::element>();
   else if constexpr (is_plain<U>() && sizeof(U) <= 4096) return known_zero<U>;
   else return false;
 }
@@ -302,7 +308,7 @@ consteval bool computed_zero_initialised() {
 template <class T>
 inline constexpr bool is_zero_initialised = computed_zero_initialised<T>();
 
-// ---- destructors -----------------------------------------------------------------------------------------------------
+// ---- destructors ---------------------------------------------------------------------------------------------------
 
 template <class... F>
 consteval bool all_skip_destructor(type_list<F...>) {
@@ -312,14 +318,15 @@ consteval bool all_skip_destructor(type_list<F...>) {
 // An aggregate declares no constructors. If moving it is not copying it, its move constructor was not suppressed: it
 // declares no destructor either, and there is none but its members'.
 template <class T>
-inline constexpr bool has_implicit_destructor =
-    std::is_nothrow_move_constructible_v<T> && !std::is_nothrow_copy_constructible_v<T>;
+inline constexpr bool has_implicit_destructor = std::is_nothrow_move_constructible_v<T> &&
+                                                !std::is_nothrow_copy_constructible_v<T>;
 
 template <class T>
 constexpr bool computed_skip_destructor() {
   if constexpr (std::is_trivially_destructible_v<T>) return true;
   else if constexpr (!std::is_same_v<T, std::remove_cv_t<T>>) return skip_destructor<std::remove_cv_t<T>>;
-  else if constexpr (is_collected_vector<T>::value) return skip_destructor<typename is_collected_vector<T>::element>;
+  else if constexpr (is_collected_vector<T>::value)
+    return skip_destructor<typename is_collected_vector<T>::element>;
   else if constexpr (std::is_array_v<T>) return skip_destructor<std::remove_all_extents_t<T>>;
   else if constexpr (is_std_array<T>::value) return skip_destructor<typename is_std_array<T>::element>;
   else if constexpr (is_pair<T>::value)
@@ -329,7 +336,7 @@ constexpr bool computed_skip_destructor() {
   else return false;
 }
 
-// ---- what cannot be held ---------------------------------------------------------------------------------------------
+// ---- what cannot be held -------------------------------------------------------------------------------------------
 
 // A gc_ptr, or something with one in it, as far as can be seen.
 template <class T>
@@ -370,7 +377,8 @@ template <class... A>
 struct holdable<std::variant<A...>> {
   static constexpr void check() noexcept {
     static_assert(!any_holds_handle(type_list<A...>{}),
-                  "a std::variant that can hold a gc_ptr must not lie in a collected object, where its words change their "
+                  "a std::variant that can hold a gc_ptr must not lie in a collected object, where its words "
+                  "change their "
                   "meaning: keep the gc_ptr beside the variant, or use a gc_ptr to a base class instead");
     check_parts(type_list<A...>{});
   }
@@ -379,16 +387,19 @@ template <>
 struct holdable<std::any> {
   template <class T = void>
   static constexpr void check() noexcept {
-    static_assert(!std::is_void_v<T>, "a std::any in a collected object can hold a gc_ptr where the collector would lose it: use "
-                                      "a gc_ptr to a base class instead");
+    static_assert(!std::is_void_v<T>,
+                  "a std::any in a collected object can hold a gc_ptr where the collector would lose it: use "
+                  "a gc_ptr to a base class instead");
   }
 };
 template <class R, class... A>
 struct holdable<std::function<R(A...)>> {
   template <class T = void>
   static constexpr void check() noexcept {
-    static_assert(!std::is_void_v<T>, "a std::function in a collected object can hold a gc_ptr where the collector would lose it: "
-                                      "make an object with a virtual function instead, and capture root<T> in std::function elsewhere");
+    static_assert(
+        !std::is_void_v<T>,
+        "a std::function in a collected object can hold a gc_ptr where the collector would lose it: "
+        "make an object with a virtual function instead, and capture root<T> in std::function elsewhere");
   }
 };
 

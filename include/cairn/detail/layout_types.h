@@ -4,11 +4,11 @@
 // What can be known of a type at compile time, and the rule for the rest: what is not certain is conservative. A wrong
 // "noscan" or a missing bit is a lost object; a needless "look everywhere" costs a few loads.
 //
-// The elements of an aggregate, bases and members, are counted with `{}` (a member array counts once, unlike with
-// converting probes), and its members named by structured bindings. Those do not compile where a base has members, where
-// a union or struct has no name, where get<> stands for the members, or where the count is wrong, and nothing but a
-// hard error would say so; so each is probed for first, with objects that convert to some types only and cannot be
-// copied (which std::any would take):
+// The elements of an aggregate, bases and members, are counted with `{}` (a member array counts once, unlike
+// with converting probes), and its members named by structured bindings. Those do not compile where a base has
+// members, where a union or struct has no name, where get<> stands for the members, or where the count is
+// wrong, and nothing but a hard error would say so; so each is probed for first, with objects that convert to
+// some types only and cannot be copied (which std::any would take):
 //   doubt_probe   converts to bases of T, and to the type of a nameless union or struct of T
 //   rest_*_probe  convert to anything: an element after those counted
 //   greedy_probe  converts to nothing: a member that takes it takes anything, and the probes say nothing about it
@@ -33,7 +33,7 @@ constexpr bool computed_noscan();
 template <class T>
 constexpr bool computed_skip_destructor();
 
-// ---- names -----------------------------------------------------------------------------------------------------------
+// ---- names ---------------------------------------------------------------------------------------------------------
 
 // Where the last part of a type's name begins, if it may be the type of a union or struct without a name; else npos.
 // (g++ says the same of `union { ... } u;`, which has one.)
@@ -58,7 +58,7 @@ consteval bool maybe_nameless() {
   else return pretty_name<U>().substr(0, at - 2) == pretty_name<T>();
 }
 
-// ---- probes ----------------------------------------------------------------------------------------------------------
+// ---- probes --------------------------------------------------------------------------------------------------------
 
 struct uncopied {
   uncopied() = default;
@@ -72,26 +72,24 @@ struct greedy_probe : uncopied {};
 template <class T>
 struct doubt_probe : uncopied {
   template <class U>
-    requires(std::is_union_v<U> || std::is_class_v<U>) && (is_base<U, T> || maybe_nameless<U, T>())
-  operator U() const noexcept;
+  requires(std::is_union_v<U> || std::is_class_v<U>) &&
+      (is_base<U, T> || maybe_nameless<U, T>()) operator U() const noexcept;
 };
 template <class T>
 struct base_probe : uncopied {
   template <class U>
-    requires is_base<U, T>
+  requires is_base<U, T>
   operator U() const noexcept;
 };
 template <class T>
 struct empty_base_probe : uncopied {
   template <class U>
-    requires(is_base<U, T> && std::is_empty_v<U>)
-  operator U() const noexcept;
+  requires(is_base<U, T>&& std::is_empty_v<U>) operator U() const noexcept;
 };
 template <class T>
 struct member_probe : uncopied {
   template <class U>
-    requires(!is_base<U, T> && !maybe_nameless<U, T>())
-  operator U() const noexcept;
+  requires(!is_base<U, T> && !maybe_nameless<U, T>()) operator U() const noexcept;
 };
 struct rest_value_probe : uncopied {
   template <class U>
@@ -102,7 +100,7 @@ struct rest_reference_probe : uncopied {
   operator U&() const noexcept;
 };
 
-// ---- the shape of a class --------------------------------------------------------------------------------------------
+// ---- the shape of a class ------------------------------------------------------------------------------------------
 
 enum class shape_kind : std::uint8_t {
   opaque,    // nothing is known
@@ -123,7 +121,9 @@ consteval bool any_element_takes() {
 }
 
 template <class T>
-concept has_get = requires { std::tuple_size<T>::value; };
+concept has_get = requires {
+  std::tuple_size<T>::value;
+};
 
 // Of an aggregate in which something takes doubt_probe.
 template <class T, int n>
@@ -132,9 +132,10 @@ consteval shape doubtful_shape() {
     return {};
   } else {
     // The first element is a base if anything is. A second one may be a member of a base's type.
-    constexpr bool one_empty_base =
-        element_takes<T, empty_base_probe<T>, 0>() && !element_takes<T, member_probe<T>, 0>();
-    if constexpr (one_empty_base && !any_element_takes<T, doubt_probe<T>, 1, n>()) return {shape_kind::bindable, n, true};
+    constexpr bool one_empty_base = element_takes<T, empty_base_probe<T>, 0>() &&
+                                    !element_takes<T, member_probe<T>, 0>();
+    if constexpr (one_empty_base && !any_element_takes<T, doubt_probe<T>, 1, n>())
+      return {shape_kind::bindable, n, true};
     else if constexpr (any_element_takes<T, base_probe<T>, 0, n>()) return {shape_kind::derived, n, false};
     else return {};
   }
@@ -157,7 +158,8 @@ consteval shape computed_shape() {
 template <class T>
 inline constexpr shape shape_of = computed_shape<T>();
 template <class T>
-concept bindable = shape_of<T>.kind == shape_kind::bindable;
+concept bindable = shape_of<T>
+.kind == shape_kind::bindable;
 
 template <class T>
 inline constexpr int field_count = shape_of<T>.elements - shape_of<T>.has_empty_base;
@@ -165,7 +167,7 @@ inline constexpr int field_count = shape_of<T>.elements - shape_of<T>.has_empty_
 template <class T>
 using fields_of = decltype(field_types<field_count<T>>(std::declval<T&>()));
 
-// ---- types with a name -----------------------------------------------------------------------------------------------
+// ---- types with a name ---------------------------------------------------------------------------------------------
 
 template <class T>
 struct is_std_array : std::false_type {};
@@ -242,13 +244,21 @@ inline constexpr bool is_own_root<unique_gc<T>> = true;
 template <class T>
 inline constexpr bool is_own_root<gc_weak<T>> = true;
 
+#if defined(__clang__)
+#define CAIRN_ADDRESSES_ONLY_ __attribute__((always_inline))
+#else
+#define CAIRN_ADDRESSES_ONLY_ __attribute__((always_inline, no_sanitize("undefined")))
+#endif
+
 // What CAIRN_GC_FIELDS lets in. Objects here need not exist: their members are asked for addresses only, which
 // -fsanitize=vptr would not understand.
 struct layout_access {
   template <class T>
-  static constexpr bool has_fields = requires { requires std::is_same_v<typename T::cairn_gc_class, T>; };
+  static constexpr bool has_fields = requires {
+    requires std::is_same_v<typename T::cairn_gc_class, T>;
+  };
   template <class T, class V>
-  __attribute__((always_inline, no_sanitize("undefined"))) static void fields(T& object, V&& visitor) {
+  CAIRN_ADDRESSES_ONLY_ static void fields(T& object, V&& visitor) {
     object.cairn_gc_fields(visitor);
   }
   template <class T, class V>
@@ -256,12 +266,15 @@ struct layout_access {
     if constexpr (requires { T::cairn_gc_bases(visitor); }) T::cairn_gc_bases(visitor);
   }
   template <class Base, class T>
-  __attribute__((always_inline, no_sanitize("undefined"))) static Base& base(T& object) {
-    static_assert(requires(Base& b) { static_cast<T&>(b); },
-                  "CAIRN_GC_BASES is for bases that are not virtual: leave CAIRN_GC_FIELDS out of this class, and the "
-                  "collector looks at all of it");
+  CAIRN_ADDRESSES_ONLY_ static Base& base(T& object) {
+    static_assert(
+        requires(Base & b) { static_cast<T&>(b); },
+        "CAIRN_GC_BASES is for bases that are not virtual: leave CAIRN_GC_FIELDS out of this class, and the "
+        "collector looks at all of it");
     return static_cast<Base&>(object);
   }
 };
+
+#undef CAIRN_ADDRESSES_ONLY_
 
 }  // namespace cairn::detail
