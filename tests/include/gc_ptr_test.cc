@@ -187,7 +187,7 @@ TYPED_TEST(PointerTest, HashesAsThePlainPointer) {
   using pointer = typename TypeParam::template of<point>;
   point* n = cairn::make_gc<point>();
   EXPECT_EQ(std::hash<pointer>()(n), std::hash<point*>()(n));
-  std::unordered_set<pointer> set{n, n, nullptr};
+  const std::unordered_set<cairn::root<point>> set{pointer(n), pointer(n), pointer()};
   EXPECT_EQ(set.size(), 2u);
 }
 
