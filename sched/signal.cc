@@ -18,6 +18,7 @@
 #include <initializer_list>
 #include <system_error>
 
+#include "cairn/detail/annotate.h"
 #include "sched/handshake.h"
 
 namespace cairn::sched {
@@ -79,6 +80,9 @@ void handle(int number, siginfo_t* info, void* context) {
 }  // namespace
 
 void install_signal_handler(int number) {
+#if CAIRN_TSAN && defined(__clang__)
+  link_sanitizer_support();
+#endif
   process = getpid();
   signal_number = number;
   struct sigaction action = {};

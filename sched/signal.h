@@ -10,6 +10,9 @@ namespace cairn::sched {
 // Installs the handler, keeping the earlier one to chain to. Throws std::system_error.
 void install_signal_handler(int signal_number);
 
+// sched/tsan.cc: nothing but a reason to link that file. Defined in builds with clang's ThreadSanitizer.
+void link_sanitizer_support() noexcept;
+
 // Lets the signal reach the calling thread. True if it was blocked before.
 bool unblock_signal() noexcept;
 void block_signal() noexcept;

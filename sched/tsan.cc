@@ -22,6 +22,12 @@
 extern "C" int __interceptor_pthread_mutex_lock(pthread_mutex_t* mutex);
 extern "C" int __interceptor_pthread_mutex_trylock(pthread_mutex_t* mutex);
 
+// Called when the runtime starts. A program that links the static library would not get this file otherwise: the
+// sanitizer has a definition of the function below already.
+namespace cairn::sched {
+void link_sanitizer_support() noexcept {}
+}  // namespace cairn::sched
+
 // The sanitizer's own definition is weak.
 extern "C" int pthread_mutex_lock(pthread_mutex_t* mutex) {
   cairn::sched::m* self = cairn::sched::current();
