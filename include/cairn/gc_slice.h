@@ -134,10 +134,10 @@ class gc_slice {
     return gc_slice(p_.get() + from, to - from, cap_ - from);
   }
 
-  // This slice and `value` behind it. Within the capacity the element there is assigned to, and the result shares the
-  // array; beyond it the result is in a new array. Throws what copying a T throws, std::bad_alloc, and
-  // std::bad_array_new_length if the size overflows; then no element of this slice has changed.
-  // (U is never deduced: a template only because clang 14 asks the constraint of a T that is not complete yet otherwise.)
+  // This slice and `value` behind it. Within the capacity the element there is assigned to, and the result
+  // shares the array; beyond it the result is in a new array. Throws what copying a T throws, std::bad_alloc,
+  // and std::bad_array_new_length if the size overflows; then no element of this slice has changed. (U is never
+  // deduced: a template only because clang 14 asks the constraint of a T that is not complete yet otherwise.)
   template <class U = T>
   requires(!std::is_const_v<U> && std::copyable<std::remove_cv_t<U>>) [[nodiscard]] gc_slice
       append(const std::type_identity_t<std::remove_cv_t<U>>& value) const {

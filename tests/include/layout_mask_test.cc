@@ -936,11 +936,14 @@ TEST(LayoutMask, RecursiveTypes) {
 // What else is said of the types above.
 TEST(LayoutMask, TypesOfUnknownShapeAreNeitherNoscanNorZero) {
   static_assert(!is_noscan<vector3> && !is_noscan<named> && !is_noscan<with_get> && !is_noscan<flexible>);
-  static_assert(!is_noscan<packed> && !is_noscan<all_in_base> && !is_noscan<of_fixed_base> && !is_noscan<of_atomic_base>);
-  static_assert(is_zero_initialised<nested> && is_zero_initialised<many_dimensions> && is_zero_initialised<exactly_512>);
+  static_assert(!is_noscan<packed> && !is_noscan<all_in_base> && !is_noscan<of_fixed_base> &&
+                !is_noscan<of_atomic_base>);
+  static_assert(is_zero_initialised<nested> && is_zero_initialised<many_dimensions> &&
+                is_zero_initialised<exactly_512>);
   static_assert(!is_zero_initialised<hidden_first> && !is_zero_initialised<hidden_reference>);
   static_assert(!is_zero_initialised<hidden_middle> && !is_zero_initialised<anonymous_union>);
-  static_assert(!is_zero_initialised<with_get> && !is_zero_initialised<hidden> && !is_zero_initialised<all_in_base>);
+  static_assert(!is_zero_initialised<with_get> && !is_zero_initialised<hidden> &&
+                !is_zero_initialised<all_in_base>);
   static_assert(skip_destructor<with_vector> && !skip_destructor<own_roots> && !skip_destructor<virtual_base>);
   static_assert(!skip_destructor<holds_library> && skip_destructor<hidden_later>);
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
 //
-// What types tell about themselves beside their masks: noscan, zero initialisation, destructors that may be skipped, and
-// what may lie in an object.
+// What types tell about themselves beside their masks: noscan, zero initialisation, destructors that may be
+// skipped, and what may lie in an object.
 #include "cairn/layout.h"
 
 #include <gtest/gtest.h>
@@ -134,8 +134,7 @@ inline constexpr bool cairn::skip_destructor<owner> = true;
 namespace {
 
 TEST(LayoutNoscan, FollowsFromTheType) {
-  static_assert(is_noscan<int> && is_noscan<const volatile double> && is_noscan<colour> &&
-                is_noscan<wchar_t>);
+  static_assert(is_noscan<int> && is_noscan<const volatile double> && is_noscan<colour> && is_noscan<wchar_t>);
   static_assert(is_noscan<numbers> && is_noscan<const numbers> && is_noscan<numbers[3][4]> &&
                 is_noscan<nothing>);
   static_assert(is_noscan<numbers_and_more> && is_noscan<std::array<numbers, 3>> &&
