@@ -79,9 +79,9 @@ void finish(cycle& c, const sched::world_stopped& stopped) noexcept {
   });
   c.record.heap_at_end = p.live.load(std::memory_order_relaxed);
   c.record.heap_live = c.marked_bytes;
-  p.marked = c.marked_bytes;
-  p.stack_bytes = c.roots.stacks;
-  p.globals_bytes = c.roots.globals;
+  p.marked.store(c.marked_bytes, std::memory_order_relaxed);
+  p.stack_bytes.store(c.roots.stacks, std::memory_order_relaxed);
+  p.globals_bytes.store(c.roots.globals, std::memory_order_relaxed);
   const std::ptrdiff_t external = p.external.load(std::memory_order_relaxed);
   p.live.store(c.marked_bytes + open_bytes + static_cast<std::size_t>(external > 0 ? external : 0),
                std::memory_order_relaxed);
@@ -146,7 +146,8 @@ void trace(cycle& c) noexcept {
     heap::report(
         "pacer: cycle {}: {} bytes marked, {} of stacks, {} of globals; the next at {}, goal {}; sweep "
         "{:.4f} pages a byte",
-        line.number, p.marked, p.stack_bytes, p.globals_bytes, p.trigger.load(std::memory_order_relaxed),
+        line.number, p.marked.load(std::memory_order_relaxed), p.stack_bytes.load(std::memory_order_relaxed),
+        p.globals_bytes.load(std::memory_order_relaxed), p.trigger.load(std::memory_order_relaxed),
         p.goal.load(std::memory_order_relaxed), p.sweep.pages_per_byte);
   }
 }
@@ -172,7 +173,7 @@ void run_locked(cycle_reason reason) {
   c.restarted = now_ns();
   r.count.cycles.fetch_add(1, std::memory_order_relaxed);
   if (reason == cycle_reason::forced) r.count.forced.fetch_add(1, std::memory_order_relaxed);
-  r.pace.last_cycle_end_ns = c.restarted;
+  r.pace.last_cycle_end_ns.store(c.restarted, std::memory_order_relaxed);
   trace(c);
 }
 

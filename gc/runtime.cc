@@ -60,7 +60,8 @@ void first_start() {
   runtime& r = g_runtime;
   r.options = options_from_environment();
   apply_debug(r.options.debug);
-  r.start_ns = r.pace.last_cycle_end_ns = now_ns();
+  r.start_ns = now_ns();
+  r.pace.last_cycle_end_ns.store(r.start_ns, std::memory_order_relaxed);
   if (!heap::the_heap.init()) throw std::bad_alloc();
   find_thread_locals();
   the_marker();
@@ -126,13 +127,13 @@ void update_goal() noexcept {
   goal_inputs in;
   in.gc_percent = p.percent.load(std::memory_order_relaxed);
   in.memory_limit = p.memory_limit.load(std::memory_order_relaxed);
-  in.live = p.marked;
+  in.live = p.marked.load(std::memory_order_relaxed);
   const std::ptrdiff_t external = p.external.load(std::memory_order_relaxed);
   if (external > 0) in.live += static_cast<std::size_t>(external);
-  in.stack_bytes = p.stack_bytes;
-  in.globals_bytes = p.globals_bytes;
+  in.stack_bytes = p.stack_bytes.load(std::memory_order_relaxed);
+  in.globals_bytes = p.globals_bytes.load(std::memory_order_relaxed);
   const heap::mheap::usage u = heap::the_heap.read_usage();
-  in.use.mapped = u.mapped - u.released + heap::metadata_bytes() + p.stack_bytes;
+  in.use.mapped = u.mapped - u.released + heap::metadata_bytes() + in.stack_bytes;
   in.use.heap_in_use = p.live.load(std::memory_order_relaxed);
   in.use.heap_idle = u.idle > u.released ? u.idle - u.released : 0;
   in.sweep_basis = p.live.load(std::memory_order_relaxed);

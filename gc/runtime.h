@@ -36,10 +36,10 @@ struct pacing {
     }
   }
 
-  std::size_t marked = 0;       // by the last cycle
-  std::size_t stack_bytes = 0;  // scanned by the last cycle
-  std::size_t globals_bytes = 0;
-  std::uint64_t last_cycle_end_ns = 0;
+  std::atomic<std::size_t> marked{0};       // by the last cycle
+  std::atomic<std::size_t> stack_bytes{0};  // scanned by the last cycle
+  std::atomic<std::size_t> globals_bytes{0};
+  std::atomic<std::uint64_t> last_cycle_end_ns{0};
 
   // What allocation owes to the sweeper. Written with the world stopped.
   sweep_pace sweep;

@@ -28,8 +28,9 @@ void add_thread(const sched::m& thread, class_counts& sum) noexcept {
     const std::uint32_t before = thread.version.load(std::memory_order_acquire);
     class_counts mine;
     for (unsigned sc = 0; sc < detail::k_span_class_count; ++sc) {
-      const volatile detail::alloc_run& run = thread.runs[sc];
-      const std::uintptr_t end = run.end, cursor = run.cursor;
+      const detail::alloc_run& run = thread.runs[sc];
+      const std::uintptr_t end = __atomic_load_n(&run.end, __ATOMIC_RELAXED);
+      const std::uintptr_t cursor = __atomic_load_n(&run.cursor, __ATOMIC_RELAXED);
       const std::size_t bytes = detail::k_class_bytes[sc / 2];
       const std::uint64_t open = bytes != 0 && end > cursor ? (end - cursor) / bytes : 0;
       mine.taken[sc] = thread.taken[sc].load(std::memory_order_relaxed) - open;
@@ -146,7 +147,7 @@ stats read_stats() {
   }
   s.heap_live_bytes = p.live.load(std::memory_order_relaxed);
   s.heap_goal_bytes = p.goal.load(std::memory_order_relaxed);
-  s.stack_bytes = p.stack_bytes;
+  s.stack_bytes = p.stack_bytes.load(std::memory_order_relaxed);
   s.gc_cycles = r.count.cycles.load(std::memory_order_relaxed);
   s.forced_cycles = r.count.forced.load(std::memory_order_relaxed);
   const double available = static_cast<double>(now_ns() - r.start_ns) * max_procs();

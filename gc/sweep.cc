@@ -73,7 +73,8 @@ heap::scavenge_inputs scavenge_state() noexcept {
   in.last_heap_goal_bytes = p.goal.load(std::memory_order_relaxed);
   in.heap_goal_bytes = p.goal.load(std::memory_order_relaxed);
   in.retained_bytes = u.mapped - u.released;
-  in.mapped_bytes = u.mapped - u.released + heap::metadata_bytes() + p.stack_bytes;
+  in.mapped_bytes = u.mapped - u.released + heap::metadata_bytes() +
+                    p.stack_bytes.load(std::memory_order_relaxed);
   const std::size_t limit = p.memory_limit.load(std::memory_order_relaxed);
   in.memory_limit_bytes = limit == k_no_goal ? heap::k_no_limit : limit;
   return in;
@@ -102,9 +103,9 @@ void scavenge() noexcept {
 
 void start_periodic_cycle() {
   pacing& p = rt().pace;
-  const bool allocated = p.live.load(std::memory_order_relaxed) > p.marked;
-  if (cycles_allowed() && is_periodic_cycle_due(now_ns(), p.last_cycle_end_ns, allocated,
-                                                p.percent.load(std::memory_order_relaxed)))
+  const bool allocated = p.live.load(std::memory_order_relaxed) > p.marked.load(std::memory_order_relaxed);
+  if (cycles_allowed() && is_periodic_cycle_due(now_ns(), p.last_cycle_end_ns.load(std::memory_order_relaxed),
+                                                allocated, p.percent.load(std::memory_order_relaxed)))
     run_cycle(cycle_reason::periodic);
 }
 

@@ -36,6 +36,18 @@ void count(mcache& c, unsigned span_class, std::int64_t slots) noexcept {
   n.store(n.load(std::memory_order_relaxed) + static_cast<std::uint64_t>(slots), std::memory_order_relaxed);
 }
 
+// The runs' words are read by statistics while the owner runs.
+void set_word(std::uintptr_t& word, std::uintptr_t value) noexcept {
+  __atomic_store_n(&word, value, __ATOMIC_RELAXED);
+}
+
+void clear_run(detail::alloc_run& run) noexcept {
+  set_word(run.cursor, 0);
+  set_word(run.end, 0);
+  run.mask = 0;
+  run.span = nullptr;
+}
+
 mspan* span_of(const detail::alloc_run& run) noexcept { return static_cast<mspan*>(run.span); }
 
 // Gives back the rest of a run, so that the span may leave the cache. Returns its bytes.
@@ -47,7 +59,7 @@ std::size_t close_run(mcache& c, unsigned span_class) noexcept {
   const unsigned from = s->index_of(run.cursor), n = static_cast<unsigned>(bytes / s->elem_bytes);
   s->return_slots(from, from + n);
   count(c, span_class, -static_cast<std::int64_t>(n));
-  run.end = run.cursor;
+  set_word(run.end, run.cursor);
   return bytes;
 }
 
@@ -57,7 +69,7 @@ std::size_t uncache(mcache& c, unsigned span_class) noexcept {
   mspan* s = span_of(run);
   if (s == nullptr) return 0;
   const std::size_t bytes = close_run(c, span_class);
-  run = {};
+  clear_run(run);
   const std::uint32_t h = the_heap.sweepgen();
   if (s->n_alloc == 0) the_heap.free_span(s);
   else the_heap.central[span_class].put(s, h);
@@ -87,8 +99,8 @@ bool open_run(mcache& c, mspan* s, unsigned span_class, std::uint64_t mask, bool
   count(c, span_class, n);
   run.mask = known;
   run.span = s;
-  run.end = start + bytes;
-  run.cursor = start + s->elem_bytes;
+  set_word(run.end, start + bytes);
+  set_word(run.cursor, start + s->elem_bytes);
   out.slot = reinterpret_cast<void*>(start);
   out.bytes = bytes;
   return true;
@@ -127,7 +139,7 @@ refill_result refill(mcache& c, unsigned span_class, std::uint64_t mask, bool bl
   if (mspan* s = span_of(run)) {
     sweep_if_stale(s, h);
     if (open_run(c, s, span_class, mask, black, out)) return out;
-    run = {};
+    clear_run(run);
     the_heap.central[span_class].put(s, h);
   }
   mspan* s = the_heap.central[span_class].take(h);
@@ -146,7 +158,7 @@ void* take_slot(mcache& c, unsigned span_class, std::uint64_t mask) noexcept {
   const std::uintptr_t p = run.cursor;
   const std::size_t bytes = detail::k_class_bytes[span_class / 2];
   if (run.end - p < bytes || (mask & ~run.mask) != 0) return nullptr;
-  run.cursor = p + bytes;
+  set_word(run.cursor, p + bytes);
   return reinterpret_cast<void*>(p);
 }
 
