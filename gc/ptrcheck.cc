@@ -23,6 +23,7 @@ void check_location(const void* slot, const void* value, const char* type) noexc
         type, slot);
   if (heap::g_space.contains(reinterpret_cast<std::uintptr_t>(slot))) return;
   if (slot >= self->stack_low && slot < self->stack_high) return;
+  if (root_slots::owns(slot)) return;
   if (is_static_root(slot) || is_other_stack(slot)) return;
   heap::fatal_error(
       "ptrcheck: a gc_ptr<{}> lives at {}, which the collector does not scan (malloc memory?); it points to "

@@ -313,6 +313,12 @@ void mark(marker& m) noexcept {
     m.scan_words(s->slots, s->slots + slab::k_slots);
 }
 
+bool owns(const void* p) noexcept {
+  for (slab* s = g_pool.slabs.load(std::memory_order_acquire); s != nullptr; s = s->next)
+    if (p >= s->slots && p < s->slots + slab::k_slots) return true;
+  return false;
+}
+
 std::size_t in_use() noexcept {
   heap::lock_guard guard(g_pool.lock);
   return g_pool.n_slabs.load(std::memory_order_relaxed) * slab::k_slots - g_pool.n_free;

@@ -47,6 +47,7 @@ void release(void** slot) noexcept;
 void flush(sched::m& thread) noexcept;  // a detaching thread's free ones; in a section
 void mark(marker& m) noexcept;          // world stopped
 std::size_t in_use() noexcept;
+bool owns(const void* p) noexcept;  // `p` is one
 }  // namespace root_slots
 
 }  // namespace cairn::gc
