@@ -65,12 +65,18 @@ bool on_own_stack(const m& self) noexcept {
   return here >= self.stack_low && here < self.stack_high;
 }
 
+// A signal that comes late, in the safe state say, finds nothing to answer, and must not so much as touch saved_sp: the
+// asker of the next stop may be reading it. Only the thread itself leaves `requested`, so what is seen here stays.
+bool is_asked(const m& self) noexcept {
+  return self.depth.load(std::memory_order_relaxed) == 0 &&
+         self.state.load(std::memory_order_relaxed) == k_requested;
+}
+
 void handle(int number, siginfo_t* info, void* context) {
   int saved_errno = errno;
   m* self = current();
   if (info->si_code == SI_TKILL && info->si_pid == process && is_ours(self)) {
-    if (self != nullptr && self->depth.load(std::memory_order_relaxed) == 0 && on_own_stack(*self))
-      detail_m::answer_deferred(*self);
+    if (self != nullptr && is_asked(*self) && on_own_stack(*self)) detail_m::answer_deferred(*self);
   } else {
     chain(number, info, context);
   }
