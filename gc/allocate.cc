@@ -13,7 +13,6 @@
 #include "cairn/detail/assert.h"
 #include "cairn/detail/entry.h"
 #include "gc/cycle.h"
-#include "gc/ptrcheck.h"
 #include "gc/runtime.h"
 #include "heap/mheap.h"
 #include "sched/goroutine.h"
@@ -21,8 +20,6 @@
 
 namespace cairn::gc {
 namespace {
-
-bool is_marking() noexcept { return (cairn_barrier_flags & k_marking) != 0; }
 
 // Adding to the common count at every refill would stall on it: a locked instruction waits for the stores
 // before it, and these are the zeroing of the run (measured: 200 of 310 ns an object of 2 KiB). So it is done
@@ -44,6 +41,7 @@ sched::m& before_taking(std::size_t bytes) {
   sched::check_ending();
   count_taken(self);
   collect_if_due(cycle_reason::heap);
+  assists::pay(self);
   pay_sweep_debt(bytes);
   heap::the_heap.reserve_metadata();
   return self;
@@ -71,8 +69,9 @@ void* take_small(std::size_t bytes, unsigned span_class, std::uint64_t mask, boo
     sched::runtime_section section(self);
     void* slot = heap::take_slot(self, span_class, mask);
     if (slot == nullptr) {
-      const heap::refill_result r = heap::refill(self, span_class, mask, is_marking());
+      const heap::refill_result r = heap::refill(self, span_class, mask);
       self.uncounted += r.bytes;
+      assists::charge(self, r.bytes);
       slot = r.slot;
     }
     if (slot != nullptr && is_array) heap::note_array(slot);
@@ -84,11 +83,12 @@ void* take_large(std::size_t bytes, bool noscan, bool is_array) {
   bool needs_zero = false;
   void* p = take_or_throw(bytes, [&](sched::m& self) -> void* {
     sched::runtime_section section(self);
-    heap::mspan* s = heap::allocate_large(self, bytes, noscan, is_marking());
+    heap::mspan* s = heap::allocate_large(self, bytes, noscan);
     if (s == nullptr) return nullptr;
     if (is_array) s->has_array.store(1, std::memory_order_relaxed);
     needs_zero = s->needs_zero;
     self.uncounted += s->elem_bytes;
+    assists::charge(self, s->elem_bytes);
     gc::rt().count.large_bytes.fetch_add(s->elem_bytes, std::memory_order_relaxed);
     return reinterpret_cast<void*>(s->base);
   });

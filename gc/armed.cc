@@ -9,6 +9,7 @@
 
 #include "cairn/detail/assert.h"
 #include "cairn/detail/entry.h"
+#include "gc/barrier.h"
 #include "gc/runtime.h"
 #include "heap/fatal.h"
 #include "heap/mheap.h"
@@ -57,9 +58,10 @@ void arm(void* object, const detail::type_ops* ops, std::uintptr_t tag, std::siz
   if (tag != 0) f.last[-1] = count;
   *f.last = reinterpret_cast<std::uintptr_t>(ops) | tag;
   sched::runtime_section section;
-  rt().specials.any_armed.store(true, std::memory_order_relaxed);
-  g_space.span_at(o.first)->has_armed.store(1, std::memory_order_relaxed);
-  g_space.armed_word(o.first, o.index).fetch_or(heap::bit_of(o.index), std::memory_order_relaxed);
+  // In this order: see specials::any_armed.
+  g_space.armed_word(o.first, o.index).fetch_or(heap::bit_of(o.index), std::memory_order_seq_cst);
+  g_space.span_at(o.first)->has_armed.store(1, std::memory_order_seq_cst);
+  rt().specials.any_armed.store(true, std::memory_order_seq_cst);
 }
 
 void free_large(heap::mspan* s) noexcept {
@@ -141,7 +143,10 @@ void free_object(void* p) noexcept {
     sched::runtime_section section(self);
     finalizer = rt().specials.object_freed(o);
     heap::mspan* s = heap::g_space.span_at(o.first);
-    if (s->is_large()) gc::free_large(s);
+    // While a cycle marks the object stays as it is: zeroing it would hide from the cycle what it led to, and a marker
+    // may be reading it. The next cycle frees it.
+    if (gc::barrier_is_on()) static_cast<void>(s);
+    else if (s->is_large()) gc::free_large(s);
     else if (!tiny) gc::free_small(self, o);
   }
   gc::drop(finalizer);
@@ -152,11 +157,13 @@ std::uint64_t add_cleanup(const void* p, closure* function) {
   heap::object_ref o;
   if (!gc::find_allocated(p, o)) gc::not_a_heap_object("add_cleanup");
   gc::finalizers::ensure_started();
+  sched::self();
   rt().specials.reserve();
   std::uint64_t id = 0;
   {
     sched::runtime_section section;
     id = rt().specials.add_cleanup(o, function);
+    gc::shade(*sched::current(), function);
   }
   keep_alive(p);
   keep_alive(function);
@@ -178,12 +185,14 @@ void set_finalizer(const void* p, closure* function) {
   heap::object_ref o;
   if (!gc::find_allocated(p, o)) gc::not_a_heap_object("set_finalizer");
   gc::finalizers::ensure_started();
+  sched::self();
   rt().specials.reserve();
   closure* replaced = nullptr;
   bool done = false;
   {
     sched::runtime_section section;
     done = rt().specials.set_finalizer(o, reinterpret_cast<std::uintptr_t>(p), function, replaced);
+    gc::shade(*sched::current(), function);
   }
   keep_alive(p);
   keep_alive(function);
@@ -243,10 +252,20 @@ void* weak_lock(const weak_record* r, std::uintptr_t hidden) noexcept {
   if (r == nullptr) return nullptr;
   if (special_of(r) == &immortal) return reinterpret_cast<void*>(~hidden);
   sched::m& self = sched::self();
-  // No stop comes between the look and the pointer's being in a register.
+  // No handshake comes between the look and the pointer's being in a register.
   sched::runtime_section section(self);
+  // The barrier first: found off after a cycle, what that cycle cleared is seen.
+  const bool marking = gc::barrier_is_on();
   if (special_of(r)->object.load(std::memory_order_relaxed) == 0) return nullptr;
   void* p = reinterpret_cast<void*>(~hidden);
+  if (marking) {
+    heap::object_ref o;
+    bool grey = false;
+    if (!heap::find_object(reinterpret_cast<std::uintptr_t>(p), o) ||
+        !rt().specials.lock_weak(*special_of(r), o, grey))
+      return nullptr;
+    if (grey) gc::shade(self, p);
+  }
   asm volatile("" : "+r"(p));  // from here on it is p that is kept, not `hidden`
   return p;
 }

@@ -17,13 +17,14 @@
 // yet, and will see it, or holds `old` and `value` in registers, and every asynchronous handshake shades these.
 //
 // Shading is deferred: the two words go into the thread's buffer of 128, and a full buffer goes to the markers as a
-// whole. The mutator never marks.
+// whole. The mutator never marks. The cycle ends when a handshake that empties all buffers brings nothing new.
 //
-// With the world stopped for the whole of a cycle no store happens while it marks, and bit 0 of the flags stays 0; the
-// tests set it by hand. Bit 1 is ptrcheck=1: where may this gc_ptr live?
+// A thread that is not attached is reached by no handshake. What it stores is handed over at once; between its store
+// and that nothing protects it. Threads that use managed pointers are attached (gc_ptr.h says so).
+#include "gc/barrier.h"
+
 #include <cstring>
 
-#include "cairn/detail/entry.h"
 #include "gc/ptrcheck.h"
 #include "gc/runtime.h"
 #include "heap/fatal.h"
@@ -36,21 +37,18 @@ namespace {
 
 constexpr unsigned k_buffer_words = sizeof(sched::barrier_buffer::words) / sizeof(void*);
 
-void hand_over(sched::barrier_buffer& b) noexcept {
-  work_buf* w = rt().work.take_empty();
-  if (w == nullptr)
-    heap::fatal_error("out of memory for the write barrier's buffers: the system refused 64 KiB");
-  std::size_t n = 0;
-  for (unsigned i = 0; i < b.n; ++i) {
-    const auto word = reinterpret_cast<std::uintptr_t>(b.words[i]);
-    if (heap::g_space.contains(word)) w->entries[n++] = word & ~std::uintptr_t{7};
-  }
-  w->n = n;
-  b.n = 0;
-  rt().work.put_full(w);
+void add(work_writer& out, const void* p) noexcept {
+  const auto word = reinterpret_cast<std::uintptr_t>(p);
+  if (heap::g_space.contains(word)) out.push(word & ~std::uintptr_t{7});
 }
 
-void shade(sched::m& self, const void* p) noexcept {
+void hand_over(sched::barrier_buffer& b) noexcept {
+  work_writer out(rt().work);
+  for (unsigned i = 0; i < b.n; ++i) add(out, b.words[i]);
+  b.n = 0;
+}
+
+void record(sched::m& self, const void* p) noexcept {
   if (!heap::g_space.contains(reinterpret_cast<std::uintptr_t>(p))) return;
   sched::barrier_buffer& b = self.barrier;
   if (b.n == k_buffer_words) hand_over(b);
@@ -58,6 +56,17 @@ void shade(sched::m& self, const void* p) noexcept {
 }
 
 }  // namespace
+
+void set_barrier(bool on) noexcept {
+  const auto others = static_cast<unsigned char>(cairn_barrier_flags & ~k_marking);
+  // Release: see barrier_is_on. The program's stores read it without an order: a handshake makes up for that.
+  __atomic_store_n(&cairn_barrier_flags, static_cast<unsigned char>(others | (on ? k_marking : 0)),
+                   __ATOMIC_SEQ_CST);
+}
+
+void shade(sched::m& self, const void* p) noexcept {
+  if (barrier_is_on()) record(self, p);
+}
 
 void flush_barrier(sched::m& self) noexcept {
   if (self.barrier.n != 0) hand_over(self.barrier);
@@ -68,23 +77,38 @@ void flush_barrier(sched::m& self) noexcept {
 namespace cairn::detail {
 
 void barrier_slow(const void* slot, const void* old, const void* value, const char* type) noexcept {
-  if ((cairn_barrier_flags & gc::k_check_location) != 0) gc::check_location(slot, value, type);
-  if ((cairn_barrier_flags & gc::k_check_value) != 0) gc::check_value(slot, value, type);
-  if ((cairn_barrier_flags & gc::k_marking) == 0) return;
+  const unsigned char flags = __atomic_load_n(&cairn_barrier_flags, __ATOMIC_RELAXED);
+  if ((flags & gc::k_check_location) != 0) gc::check_location(slot, value, type);
+  if ((flags & gc::k_check_value) != 0) gc::check_value(slot, value, type);
+  if ((flags & gc::k_marking) == 0) return;
   sched::m* self = sched::current();
-  if (self == nullptr) return;
+  if (self == nullptr) {
+    gc::work_writer out(gc::rt().work);
+    gc::add(out, old);
+    gc::add(out, value);
+    return;
+  }
   sched::runtime_section section(*self);
+  // Looked at again: since the caller looked the cycle may have ended, and another begun.
   gc::shade(*self, old);
   gc::shade(*self, value);
 }
 
 void bulk_barrier_slow(const void* first, std::size_t bytes) noexcept {
-  if ((cairn_barrier_flags & gc::k_marking) == 0) return;
-  sched::m* self = sched::current();
-  if (self == nullptr) return;
-  sched::runtime_section section(*self);
   const auto* words = static_cast<void* const*>(first);
-  for (std::size_t i = 0; i < bytes / sizeof(void*); ++i) gc::shade(*self, words[i]);
+  sched::m* self = sched::current();
+  if (self == nullptr) {
+    if (!gc::barrier_is_on()) return;
+    gc::work_writer out(gc::rt().work);
+    for (std::size_t i = 0; i < bytes / sizeof(void*); ++i) gc::add(out, words[i]);
+    return;
+  }
+  // A piece at a time: a handshake waits for no more than that.
+  for (std::size_t i = 0; i < bytes / sizeof(void*);) {
+    sched::runtime_section section(*self);
+    for (unsigned n = 0; n < 512 && i < bytes / sizeof(void*); ++n, ++i)
+      gc::shade(*self, __atomic_load_n(&words[i], __ATOMIC_RELAXED));
+  }
 }
 
 }  // namespace cairn::detail

@@ -4,9 +4,13 @@
 // Running a cycle. See gc/cycle.h for overview.
 #include "gc/cycle.h"
 
+#include <algorithm>
+
 #include "cairn/detail/assert.h"
 #include "cairn/gc.h"
 #include "cairn/go.h"
+#include "gc/concurrent.h"
+#include "gc/cycle_state.h"
 #include "gc/gctrace.h"
 #include "gc/roots.h"
 #include "gc/runtime.h"
@@ -22,27 +26,7 @@ namespace {
 // Marking more objects than this is worth waking helpers for: some 40 us of work against 5 to 50 us until they run.
 constexpr std::size_t k_alone_objects = 4096;
 
-// A cycle's figures while it runs. Owner: the holder of the cycle lock.
-struct cycle {
-  cycle_reason reason;
-  cycle_record record;
-  root_sizes roots;
-  std::size_t marked_bytes = 0;
-  std::uint64_t began = 0, stopped = 0, marked = 0, restarted = 0;
-  std::uint64_t helper_ns_before = 0;
-};
-
-bool is_forced(cycle_reason r) noexcept {
-  return r == cycle_reason::forced || r == cycle_reason::out_of_memory;
-}
-
-// Marks everything reachable from what `m` holds, with the helpers if it is more than a little.
-void drain(marker& m) noexcept {
-  if (!m.drain_alone(k_alone_objects)) return;
-  if (!helpers::available()) {
-    m.drain_alone(SIZE_MAX);
-    return;
-  }
+void drain_with_helpers(marker& m) noexcept {
   work_pool& pool = rt().work;
   pool.begin_round();
   pool.join();
@@ -51,6 +35,26 @@ void drain(marker& m) noexcept {
   pool.leave();
   pool.await_others();
 }
+
+}  // namespace
+
+void drain_stopped(marker& m) noexcept {
+  if (!m.drain_alone(k_alone_objects)) return;
+  if (helpers::available()) drain_with_helpers(m);
+  else m.drain_alone(SIZE_MAX);
+}
+
+void drain_beside(marker& m) noexcept {
+  while (m.has_work() || !rt().work.is_empty()) {
+    if (!m.drain_beside(k_alone_objects, SIZE_MAX)) continue;
+    if (helpers::available()) drain_with_helpers(m);
+    else m.drain_beside(SIZE_MAX, SIZE_MAX);
+  }
+}
+
+namespace {
+
+// ---- the stopped cycle ----------------------------------------------------------------------------------------------
 
 // The heap's state before marking: every span swept, every mark bit zero.
 void prepare(const cycle& c, const sched::world_stopped& stopped) noexcept {
@@ -65,7 +69,7 @@ void prepare(const cycle& c, const sched::world_stopped& stopped) noexcept {
                          state == sched::k_held_waited;
     if (!at_rest) return;
     thread.tiny = thread.tiny_end = 0;
-    if (is_forced(c.reason)) heap::flush(thread);
+    if (c.is_forced()) heap::flush(thread, false);
   });
 }
 
@@ -86,24 +90,25 @@ void finish(cycle& c, const sched::world_stopped& stopped) noexcept {
   p.live.store(c.marked_bytes + open_bytes + static_cast<std::size_t>(external > 0 ? external : 0),
                std::memory_order_relaxed);
   p.pages_swept.store(0, std::memory_order_relaxed);
-  heap::the_heap.begin_sweep();
   update_goal();
-  p.sweep = pace_sweep(p.live.load(std::memory_order_relaxed), p.trigger.load(std::memory_order_relaxed),
-                       heap::the_heap.pages_in_use(), 0);
+  p.set_sweep(pace_sweep(p.live.load(std::memory_order_relaxed), p.trigger.load(std::memory_order_relaxed),
+                         heap::the_heap.pages_in_use(), 0));
+  heap::the_heap.advance_generation();
+  heap::the_heap.begin_sweep();
 }
 
 void run_stopped(cycle& c, const sched::world_stopped& stopped) noexcept {
   runtime& r = rt();
-  c.stopped = now_ns();
+  c.mark_began = now_ns();
   prepare(c, stopped);
   if (cairn::detail::check_level >= 3) check_heap(stopped);
   marker& m = the_marker();
   m.bytes_marked = m.objects_marked = m.bytes_scanned = 0;
   helpers::reset_counts();
   c.roots = mark_roots(m, stopped);
-  drain(m);
+  drain_stopped(m);
   heap::maybe_delay("cycle.marked");
-  r.specials.decide(m, drain);
+  r.specials.decide(m, drain_stopped);
   CAIRN_ASSERT(!m.has_work(), "marking ended with work left");
   c.marked_bytes = m.bytes_marked + helpers::bytes_marked();
   c.marked = now_ns();
@@ -116,39 +121,58 @@ void run_stopped(cycle& c, const sched::world_stopped& stopped) noexcept {
     heap::fatal_error("check=3: specials disagree with the heap (see above)");
 }
 
+// ---- either ---------------------------------------------------------------------------------------------------------
+
+bool stops_the_world() noexcept { return rt().options.debug.gcstoptheworld != 0; }
+
+void count_stopped(cycle& c) noexcept {
+  const auto procs = static_cast<std::uint64_t>(max_procs());
+  const std::uint64_t stopped_ns = c.ended - c.mark_began;
+  rt().count.mark_ns.fetch_add(c.marked - c.mark_began + helpers::cpu_ns(), std::memory_order_relaxed);
+  rt().count.gc_cpu_ns.fetch_add(stopped_ns * procs, std::memory_order_relaxed);
+  rt().count.last_pause_ns.store(stopped_ns, std::memory_order_relaxed);
+  c.record.worker_cpu = (c.marked - c.mark_began) * procs;
+  c.record.end_cpu = (c.ended - c.marked) * procs;
+}
+
+void count_concurrent(cycle& c) noexcept {
+  const std::uint64_t cpu = c.cpu_ns + helpers::cpu_ns() + c.record.assist_cpu;
+  c.record.end_cpu = c.ended - c.marked;
+  rt().count.mark_ns.fetch_add(cpu, std::memory_order_relaxed);
+  rt().count.gc_cpu_ns.fetch_add(cpu + c.record.end_cpu, std::memory_order_relaxed);
+  rt().count.last_pause_ns.store(rt().mark.longest_pause_ns.load(std::memory_order_relaxed),
+                                 std::memory_order_relaxed);
+}
+
 void trace(cycle& c) noexcept {
   runtime& r = rt();
   cycle_record& line = c.record;
   const auto procs = static_cast<std::uint64_t>(max_procs());
-  const std::uint64_t stopped_ns = c.restarted - c.stopped;
-  r.count.mark_ns.fetch_add(c.marked - c.stopped + helpers::cpu_ns(), std::memory_order_relaxed);
-  r.count.gc_cpu_ns.fetch_add(stopped_ns * procs, std::memory_order_relaxed);
-  r.count.last_pause_ns.store(stopped_ns, std::memory_order_relaxed);
   line.number = r.count.cycles.load(std::memory_order_relaxed);
   line.since_start = c.began - r.start_ns;
-  const std::uint64_t elapsed = c.restarted - r.start_ns;
+  const std::uint64_t elapsed = c.ended - r.start_ns;
   line.cpu_fraction = elapsed == 0 ? 0
                                    : static_cast<double>(r.count.gc_cpu_ns.load(std::memory_order_relaxed)) /
                                          static_cast<double>(elapsed * procs);
-  line.sweep_clock = c.stopped - c.began;
-  line.mark_clock = c.marked - c.stopped;
-  line.end_clock = c.restarted - c.marked;
+  line.sweep_clock = c.mark_began - c.began;
+  line.mark_clock = c.marked - c.mark_began;
+  line.end_clock = c.ended - c.marked;
   line.sweep_cpu = line.sweep_clock;
-  line.worker_cpu = line.mark_clock * procs;
-  line.end_cpu = line.end_clock * procs;
   line.stack_bytes = c.roots.stacks;
   line.globals_bytes = c.roots.globals;
   line.procs = max_procs();
-  line.forced = is_forced(c.reason);
+  line.forced = c.is_forced();
   if (r.options.debug.gctrace != 0) write_gctrace(line);
   if (r.options.debug.gcpacertrace != 0) {
     const pacing& p = r.pace;
     heap::report(
-        "pacer: cycle {}: {} bytes marked, {} of stacks, {} of globals; the next at {}, goal {}; sweep "
-        "{:.4f} pages a byte",
+        "pacer: cycle {}: {} bytes marked, {} of stacks, {} of globals; {} scanned, {:.4f} allocated a byte "
+        "of that; "
+        "the next at {}, goal {}; sweep {:.4f} pages a byte",
         line.number, p.marked.load(std::memory_order_relaxed), p.stack_bytes.load(std::memory_order_relaxed),
-        p.globals_bytes.load(std::memory_order_relaxed), p.trigger.load(std::memory_order_relaxed),
-        p.goal.load(std::memory_order_relaxed), p.sweep.pages_per_byte);
+        p.globals_bytes.load(std::memory_order_relaxed), p.last_scanned, p.cons_mark.ratio(),
+        p.trigger.load(std::memory_order_relaxed), p.goal.load(std::memory_order_relaxed),
+        p.get_sweep().pages_per_byte);
   }
 }
 
@@ -160,20 +184,26 @@ void run_locked(cycle_reason reason) {
   c.began = now_ns();
   c.record.heap_at_start = r.pace.live.load(std::memory_order_relaxed);
   c.record.heap_goal = r.pace.goal.load(std::memory_order_relaxed);
-  r.work.reserve(8);
+  r.work.reserve(64);
   r.specials.reserve();
   if (helpers::are_wanted()) helpers::start(static_cast<unsigned>(max_procs() - 1));
   finish_sweep();
-  with_loaded_objects(
-      [](void* p) {
-        const sched::world_stopped stopped = sched::stop_the_world("a collection");
-        run_stopped(*static_cast<cycle*>(p), stopped);
-      },
-      &c);
-  c.restarted = now_ns();
+  if (stops_the_world()) {
+    with_loaded_objects(
+        [](void* p) {
+          const sched::world_stopped stopped = sched::stop_the_world("a collection");
+          run_stopped(*static_cast<cycle*>(p), stopped);
+        },
+        &c);
+  } else {
+    run_concurrent(c);
+  }
+  c.ended = now_ns();
+  if (stops_the_world()) count_stopped(c);
+  else count_concurrent(c);
   r.count.cycles.fetch_add(1, std::memory_order_relaxed);
   if (reason == cycle_reason::forced) r.count.forced.fetch_add(1, std::memory_order_relaxed);
-  r.pace.last_cycle_end_ns.store(c.restarted, std::memory_order_relaxed);
+  r.pace.last_cycle_end_ns.store(c.ended, std::memory_order_relaxed);
   trace(c);
 }
 
@@ -248,11 +278,43 @@ void run_cycle(cycle_reason reason) {
       *self, [](void* p) { run_cycle_spilled(*static_cast<cycle_reason*>(p)); }, &reason);
 }
 
+namespace {
+
+// A tenth, and what is between trigger and goal of the smallest heap.
+std::size_t ceiling() noexcept {
+  const std::size_t goal = rt().pace.goal.load(std::memory_order_relaxed);
+  return goal > k_no_goal / 2 ? k_no_goal : goal + std::max<std::size_t>(goal / 10, 1 << 20);
+}
+
+// The collector's thread has not begun, for want of a processor perhaps, and the heap has left its goal behind: who
+// allocates waits for it.
+void await_start() {
+  runtime& r = rt();
+  sched::m& self = sched::self();
+  const std::uint64_t began = now_ns();
+  constexpr std::int64_t k_look_again_ns = 1'000'000;
+  for (;;) {
+    const std::uint32_t seen = r.mark.phase_word.load(std::memory_order_acquire);
+    if (r.mark.current() != phase::off || !is_due() || !cycles_allowed()) break;
+    if (r.pace.live.load(std::memory_order_relaxed) < ceiling()) break;
+    sched::park(self, r.mark.phase_word, seen, sched::now_ns() + k_look_again_ns);
+    collector::request();
+  }
+  r.count.pauses.add(now_ns() - began);
+}
+
+}  // namespace
+
 void collect_if_due(cycle_reason reason) {
-  const pacing& p = rt().pace;
-  if (p.live.load(std::memory_order_relaxed) < p.trigger.load(std::memory_order_relaxed)) [[likely]]
+  if (!is_due()) [[likely]]
     return;
   if (!cycles_allowed()) return;
+  if (!stops_the_world()) {
+    if (rt().mark.current() != phase::off) return;
+    collector::request();
+    if (rt().pace.live.load(std::memory_order_relaxed) >= ceiling()) await_start();
+    return;
+  }
   // The thread runs the cycle, or waits for another's: both keep it from its own work.
   const std::uint64_t began = now_ns();
   run_cycle(reason);

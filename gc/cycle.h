@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
 //
-// One cycle of the collector: overview.
+// One cycle of the collector. It runs beside the program, as gc/concurrent.h describes; or, with gcstoptheworld=1, as
+// follows:
 //
 //   1. What is left to sweep of the last cycle is swept, beside the program. All mark bits are zero now.
 //   2. The world stops, under the dynamic loader's lock (gc/roots.h). Spans in caches that still need it are swept.
@@ -14,11 +15,13 @@
 //   6. The world goes on. Spans are swept by whoever needs one, by a background thread, and in proportion to
 //      allocation (gc/sweep.cc).
 //
-// The cycle runs on the thread that crossed the trigger, or called collect(): with a small live heap it takes tens of
-// microseconds, less than waking another thread would. Cycles are serialised by runtime::cycle_lock.
+// A cycle that collect() asks for runs on the caller's thread, one beside the program that allocation asks for on the
+// collector's (gc/collector.cc), a stopped one on the thread that crossed the trigger. Cycles are serialised by
+// runtime::cycle_lock.
 //
-// Invariants: no mark bit is set outside steps 3 to 6's sweep of its span; nothing is allocated between 2 and 6; no
-// thread is inside a runtime section between 2 and 6, so no runtime lock is held by a stopped thread.
+// Invariants of the stopped one: no mark bit is set outside steps 3 to 6's sweep of its span; nothing is allocated
+// between 2 and 6; no thread is inside a runtime section between 2 and 6, so no runtime lock is held by a stopped
+// thread.
 #pragma once
 #include <cstdint>
 
@@ -56,6 +59,10 @@ void pay_sweep_debt(std::size_t bytes) noexcept;
 // gc/verify.cc. World stopped, inside with_loaded_objects: a second mark from the roots with bits of its own; prints
 // what is reachable and not allocated, or (`compare_marks`) not marked. True if there is nothing.
 bool check_marks(const sched::world_stopped& stopped, bool compare_marks) noexcept;
+// World stopped, after a cycle's decision: what a marked object, a root<T> or something that the runtime keeps
+// refers to is marked. (Stacks and static data are not looked at: they may hold old words, which turn up at any
+// time.) Prints what is not. True if there is nothing.
+bool check_closed(const sched::world_stopped& stopped) noexcept;
 // World stopped: compares the heap's structures with each other. True if all agree.
 bool check_heap(const sched::world_stopped& stopped) noexcept;
 

@@ -6,10 +6,9 @@
 #include <pthread.h>
 #include <signal.h>
 
-#include <ctime>
-
 #include "cairn/go.h"
 #include "gc/runtime.h"
+#include "gc/slice.h"
 #include "heap/private.h"
 #include "sched/futex.h"
 
@@ -26,12 +25,6 @@ struct state {
 };
 CAIRN_PRIVATE constinit state g_state;
 
-std::uint64_t thread_cpu_ns() noexcept {
-  timespec t;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-  return static_cast<std::uint64_t>(t.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(t.tv_nsec);
-}
-
 void* body(void* p) {
   marker& m = *static_cast<marker*>(p);
   pthread_setname_np(pthread_self(), "cairn-mark");
@@ -45,11 +38,13 @@ void* body(void* p) {
     }
     seen = round;
     if (!rt().work.join()) continue;
-    const std::uint64_t before = thread_cpu_ns();
+    mark_slice slice;
+    slice.begin(m);
+    m.slice = rt().options.debug.gcstoptheworld != 0 ? nullptr : &slice;
     m.bytes_marked = 0;
     m.drain_shared();
     g_state.bytes.fetch_add(m.bytes_marked, std::memory_order_relaxed);
-    g_state.cpu.fetch_add(thread_cpu_ns() - before, std::memory_order_relaxed);
+    g_state.cpu.fetch_add(slice.end(m), std::memory_order_relaxed);
     rt().work.leave();
   }
 }

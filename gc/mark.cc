@@ -11,14 +11,9 @@
 #include <cstring>
 
 #include "cairn/detail/assert.h"
+#include "gc/slice.h"
 #include "heap/fatal.h"
 #include "heap/mspan.h"
-
-#if defined(__clang__)
-#define CAIRN_SCANS __attribute__((no_sanitize("address", "thread", "undefined")))
-#else
-#define CAIRN_SCANS __attribute__((no_sanitize_address, no_sanitize_thread, no_sanitize_undefined))
-#endif
 
 namespace cairn::gc {
 
@@ -34,18 +29,20 @@ CAIRN_SCANS void marker::scan_words(const void* from, const void* to) noexcept {
 }
 
 CAIRN_SCANS void marker::scan_stack(const void* from, const void* to) noexcept {
-  const std::uintptr_t base = g_space.base;
-  const std::size_t limit = g_space.committed.load(std::memory_order_relaxed);
-  for (auto* p = static_cast<const std::uintptr_t*>(from); p < to; ++p) {
-    const std::uintptr_t word = *const_cast<const volatile std::uintptr_t*>(p);
-    if (word - base < limit) push(word & ~std::uintptr_t{7});
-    // One past the end: the object of the byte before it, if that ends here and its span has held an array.
-    if (word - 1 - base >= limit || word % 8 != 0) continue;
-    heap::object_ref o;
-    if (!heap::find_object(word - 1, o)) continue;
+  for_each_stack_word(from, to, [this](std::uintptr_t entry) { push(entry); });
+}
+
+// The entry is looked at as what it says, and here as what its tag says besides.
+void marker::visit_tagged(std::uintptr_t entry) noexcept {
+  const std::uintptr_t word = entry & ~std::uintptr_t{7};
+  if ((entry & k_oblet_tag) != 0) return scan_oblet(word);
+  // One past the end: the object of the byte before it, if that ends here and its span has held an array.
+  heap::object_ref o;
+  if (heap::find_object(word - 1, o)) {
     const heap::mspan* s = g_space.span_at(o.first);
     if (o.base + s->elem_bytes == word && s->has_array.load(std::memory_order_relaxed) != 0) push(o.base);
   }
+  candidate(word);
 }
 
 void marker::scan_object(const heap::object_ref& o) noexcept {
@@ -102,15 +99,16 @@ bool marker::set_mark(std::size_t first, unsigned index) noexcept {
   const std::uint64_t seen = line.mark[w].load(std::memory_order_relaxed);
   if ((seen & bit) != 0) return false;
   if ((line.alloc[w].load(std::memory_order_relaxed) & bit) == 0) return false;
-  if constexpr (shared) return (line.mark[w].fetch_or(bit, std::memory_order_relaxed) & bit) == 0;
+  // Release: with specials::lock_weak.
+  if constexpr (shared) return (line.mark[w].fetch_or(bit, std::memory_order_release) & bit) == 0;
   line.mark[w].store(seen | bit, std::memory_order_relaxed);
   return true;
 }
 
 template <bool shared>
 void marker::visit(std::uintptr_t entry) noexcept {
-  if ((entry & k_oblet_tag) != 0) [[unlikely]]
-    return scan_oblet(entry & ~k_oblet_tag);
+  if ((entry & (k_oblet_tag | k_stack_tag)) != 0) [[unlikely]]
+    return visit_tagged(entry);
   const std::size_t page = g_space.page_of(entry);
   const heap::page_info info = g_space.info_of(page);
   if (!info.in_use()) return;
@@ -138,17 +136,19 @@ void marker::fill_ring() noexcept {
   }
 }
 
-template <bool shared>
-bool marker::drain(std::size_t budget) noexcept {
+void marker::between_objects() noexcept {
+  if (pool_.is_wanted()) share();
+  if (slice != nullptr) slice->check(*this);
+}
+
+template <bool shared, bool waits>
+bool marker::drain(std::size_t objects, std::size_t bytes) noexcept {
+  const std::size_t scanned_before = bytes_scanned;
   for (std::size_t n = 0;; ++n) {
     fill_ring();
     if (ring_count_ == 0) {
       lo_ = hi_ = 0;
-      if constexpr (!shared) {
-        if (!take(pool_.try_take_full())) return false;
-      } else {
-        if (!take(pool_.wait_for_work())) return false;
-      }
+      if (!take(waits ? pool_.wait_for_work() : pool_.try_take_full())) return false;
       continue;
     }
     const std::uintptr_t entry = ring_[ring_head_];
@@ -156,15 +156,19 @@ bool marker::drain(std::size_t budget) noexcept {
     --ring_count_;
     visit<shared>(entry);
     if constexpr (shared) {
-      if (n % 32 == 0 && pool_.is_wanted()) share();
-    } else {
-      if (n >= budget) return true;
+      if (n % 64 == 63) between_objects();
+    }
+    if constexpr (!waits) {
+      if (n >= objects || bytes_scanned - scanned_before >= bytes) return true;
     }
   }
 }
 
-bool marker::drain_alone(std::size_t budget) noexcept { return drain<false>(budget); }
-void marker::drain_shared() noexcept { drain<true>(0); }
+bool marker::drain_alone(std::size_t budget) noexcept { return drain<false, false>(budget, SIZE_MAX); }
+void marker::drain_shared() noexcept { drain<true, true>(0, 0); }
+bool marker::drain_beside(std::size_t objects, std::size_t bytes) noexcept {
+  return drain<true, false>(objects, bytes);
+}
 
 bool marker::take(work_buf* b) noexcept {
   if (b == nullptr) return false;

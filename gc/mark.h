@@ -17,6 +17,11 @@
 //
 // Large objects are scanned in oblets of 128 KiB, so that workers share them and a quantum stays short.
 //
+// Two kinds of mark: plain, when nothing but this marker writes mark bits (the world is stopped and no helper was
+// woken), and atomic. Beside the program it is always atomic: the program sets the marks of what it allocates.
+// What is read of an object may be written meanwhile, a word at a time; what the old or the new word leads to is
+// marked, and the barrier tells of the other (gc/barrier.cc).
+//
 // Rejected: marking before pushing (the mark bit's line is then needed at once, with no time for a prefetch).
 #pragma once
 #include <cstddef>
@@ -30,6 +35,19 @@ namespace cairn::gc {
 inline constexpr std::size_t k_oblet_bytes = 128 << 10;
 inline constexpr std::size_t k_masked_bytes = 512;  // objects up to this have pointer masks
 inline constexpr std::uintptr_t k_oblet_tag = 1;
+// From a stack: the address may also be one past the end of an array.
+inline constexpr std::uintptr_t k_stack_tag = 2;
+
+// What reads the program's memory is not instrumented: a stack has the sanitizers' red zones in it, and what is read
+// may be written meanwhile.
+#if defined(__clang__)
+#define CAIRN_SCANS __attribute__((no_sanitize("address", "thread", "undefined")))
+#else
+#define CAIRN_SCANS __attribute__((no_sanitize_address, no_sanitize_thread, no_sanitize_undefined))
+#endif
+
+// Called by a marker every 64 objects: keeps the slices of a worker that runs beside the program (gc/slice.h).
+class mark_slice;
 
 class marker {
  public:
@@ -45,6 +63,8 @@ class marker {
   void scan_words(const void* from, const void* to) noexcept;
   // The same for a stack, where one past the end of an array counts too.
   void scan_stack(const void* from, const void* to) noexcept;
+  // What an entry with a tag stands for.
+  void visit_tagged(std::uintptr_t entry) noexcept;
   // Scans the object's fields as if it were newly marked; the object itself stays as it is.
   void scan_object(const heap::object_ref& o) noexcept;
 
@@ -52,6 +72,8 @@ class marker {
   bool drain_alone(std::size_t budget) noexcept;
   // With others: until the pool's round is over.
   void drain_shared() noexcept;
+  // Beside the program, waiting for nobody. Stops early, true, after `objects` or `bytes` of scanning.
+  bool drain_beside(std::size_t objects, std::size_t bytes) noexcept;
   // Hands what is left to the pool.
   void flush() noexcept;
   bool has_work() const noexcept { return lo_ != hi_ || ring_count_ != 0; }
@@ -59,6 +81,7 @@ class marker {
   std::size_t bytes_marked = 0;
   std::size_t objects_marked = 0;
   std::size_t bytes_scanned = 0;
+  mark_slice* slice = nullptr;  // null: as long as there is work
 
  private:
   static constexpr std::size_t k_stack = 8192;
@@ -74,8 +97,9 @@ class marker {
   void visit(std::uintptr_t entry) noexcept;
   template <bool shared>
   bool set_mark(std::size_t first, unsigned index) noexcept;
-  template <bool shared>
-  bool drain(std::size_t budget) noexcept;
+  template <bool shared, bool waits>
+  bool drain(std::size_t objects, std::size_t bytes) noexcept;
+  void between_objects() noexcept;
   void scan(std::uintptr_t base, std::size_t first, unsigned span_class) noexcept;
   void scan_large(std::uintptr_t base, std::size_t bytes) noexcept;
   void scan_oblet(std::uintptr_t at) noexcept;
@@ -91,5 +115,17 @@ class marker {
   std::uintptr_t ring_[k_ring];
   std::uintptr_t stack_[k_stack];
 };
+
+// f(entry) for every word of [from, to), a part of a stack, that may be a pointer.
+template <class F>
+CAIRN_SCANS inline void for_each_stack_word(const void* from, const void* to, F&& f) noexcept {
+  const std::uintptr_t base = heap::g_space.base;
+  const std::size_t limit = heap::g_space.committed.load(std::memory_order_relaxed);
+  for (auto* p = static_cast<const std::uintptr_t*>(from); p < to; ++p) {
+    const std::uintptr_t word = *const_cast<const volatile std::uintptr_t*>(p);
+    if (word - base > limit) continue;  // `limit` itself: one past the last array
+    f(word % 8 == 0 ? word | k_stack_tag : word & ~std::uintptr_t{7});
+  }
+}
 
 }  // namespace cairn::gc

@@ -5,7 +5,9 @@
 #include "gc/roots.h"
 
 #include <link.h>
+#include <sys/auxv.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string_view>
 #include <vector>
@@ -21,7 +23,6 @@ struct range {
   std::uintptr_t from, to;
 };
 
-// Allocated by metadata_alloc's arena through the vector's growth at depth 0 only; read with the world stopped.
 // Guarded by the loader's lock.
 CAIRN_PRIVATE std::vector<range>* static_ranges = nullptr;
 
@@ -111,21 +112,30 @@ int collect_tls(dl_phdr_info* info, std::size_t, void*) {
   return 0;
 }
 
-std::size_t mark_thread(marker& m, const sched::m& thread) noexcept {
-  auto* from = reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(thread.saved_sp) &
-                                             ~std::uintptr_t{7});
-  m.scan_stack(from, thread.stack_high);
-  if (thread.thread_pointer != nullptr) {
-    for (const tls_block& b : *tls_blocks) {
-      const auto start = reinterpret_cast<std::uintptr_t>(thread.thread_pointer) +
-                         static_cast<std::uintptr_t>(b.offset);
-      m.scan_words(reinterpret_cast<void*>(round_up(start)),
-                   reinterpret_cast<void*>((start + b.bytes) & ~std::uintptr_t{7}));
-    }
-  }
-  return static_cast<std::size_t>(static_cast<const char*>(thread.stack_high) -
-                                  static_cast<const char*>(from));
+const void* top_of(const sched::m& thread) noexcept {
+  return reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(thread.saved_sp) & ~std::uintptr_t{7});
 }
+
+std::size_t stack_bytes(const sched::m& thread) noexcept {
+  return static_cast<std::size_t>(static_cast<const char*>(thread.stack_high) -
+                                  static_cast<const char*>(top_of(thread)));
+}
+
+// f(from, to) for every thread-local block.
+template <class F>
+void for_each_thread_local(const sched::m& thread, F&& f) noexcept {
+  if (thread.thread_pointer == nullptr) return;
+  for (const tls_block& b : *tls_blocks) {
+    const auto start = reinterpret_cast<std::uintptr_t>(thread.thread_pointer) +
+                       static_cast<std::uintptr_t>(b.offset);
+    f(reinterpret_cast<const void*>(round_up(start)),
+      reinterpret_cast<const void*>((start + b.bytes) & ~std::uintptr_t{7}));
+  }
+}
+
+// What lies above the stack pointer of a thread that a signal has interrupted: the handler's frames, the kernel's with
+// all registers, the red zone, and, of the interrupted function, the values that it has spilled.
+CAIRN_PRIVATE constinit std::size_t signal_window_bytes = 0;  // Immutable after start.
 
 }  // namespace
 
@@ -137,26 +147,56 @@ void with_loaded_objects(void (*f)(void*), void* arg) {
 
 void find_thread_locals() {
   if (tls_blocks != nullptr) return;
+  signal_window_bytes = std::max<std::size_t>(getauxval(AT_MINSIGSTKSZ), 4096) + 4096;
   tls_blocks = new std::vector<tls_block>;
   dl_iterate_phdr(collect_tls, nullptr);
 }
 
-root_sizes mark_roots(marker& m, const sched::world_stopped& stopped) {
-  root_sizes sizes;
+std::size_t mark_static(marker& m) noexcept {
+  std::size_t bytes = 0;
   for (const range& r : *static_ranges) {
     m.scan_words(reinterpret_cast<void*>(r.from), reinterpret_cast<void*>(r.to));
-    sizes.globals += r.to - r.from;
+    bytes += r.to - r.from;
   }
+  return bytes;
+}
+
+void mark_kept(marker& m) noexcept {
+  root_slots::mark(m);
+  rt().specials.mark_roots(m);
+}
+
+root_sizes mark_roots(marker& m, const sched::world_stopped& stopped) {
+  root_sizes sizes;
+  sizes.globals = mark_static(m);
   sched::for_each_m(stopped, [&](sched::m& thread) {
     if (thread.dead) return;
-    sizes.stacks += mark_thread(m, thread);
+    m.scan_stack(top_of(thread), thread.stack_high);
+    for_each_thread_local(thread, [&m](const void* from, const void* to) { m.scan_words(from, to); });
+    sizes.stacks += stack_bytes(thread);
     for (unsigned i = 0; i < thread.barrier.n; ++i)
       m.candidate(reinterpret_cast<std::uintptr_t>(thread.barrier.words[i]));
     thread.barrier.n = 0;
   });
-  root_slots::mark(m);
-  rt().specials.mark_roots(m);
+  mark_kept(m);
   return sizes;
+}
+
+std::size_t scan_thread(const sched::m& thread) noexcept {
+  work_writer out(rt().work);
+  auto push = [&out](std::uintptr_t entry) { out.push(entry); };
+  for_each_stack_word(top_of(thread), thread.stack_high, push);
+  for_each_thread_local(thread,
+                        [&](const void* from, const void* to) { for_each_stack_word(from, to, push); });
+  return stack_bytes(thread);
+}
+
+void scan_top(const sched::m& thread) noexcept {
+  work_writer out(rt().work);
+  const char* from = static_cast<const char*>(top_of(thread));
+  const char* high = static_cast<const char*>(thread.stack_high);
+  const char* to = from + std::min<std::size_t>(signal_window_bytes, static_cast<std::size_t>(high - from));
+  for_each_stack_word(from, to, [&out](std::uintptr_t entry) { out.push(entry); });
 }
 
 namespace {

@@ -35,6 +35,15 @@ struct root_sizes {
 // World stopped, inside with_loaded_objects.
 root_sizes mark_roots(marker& m, const sched::world_stopped& stopped);
 
+// Beside the program, in this order: what is not a thread's, while no thread has been scanned; then each thread, whole,
+// by itself in a handshake or by who holds it. gc/concurrent.h says why.
+std::size_t mark_static(marker& m) noexcept;  // inside with_loaded_objects; returns bytes
+void mark_kept(marker& m) noexcept;           // root<T>s and what the runtime keeps for the program
+// The thread's stack, registers and thread-local blocks go to the work pool. Returns the bytes of its stack.
+std::size_t scan_thread(const sched::m& thread) noexcept;
+// What may be in the hands of a thread that a handshake has interrupted: its registers, and the top of its stack.
+void scan_top(const sched::m& thread) noexcept;
+
 // `p` lies in static data or in a static thread-local block of an attached thread; or on the stack of one. For
 // ptrcheck; slow. Depth 0.
 bool is_static_root(const void* p) noexcept;
@@ -45,7 +54,7 @@ namespace root_slots {
 void** acquire();  // at depth 0; throws std::bad_alloc
 void release(void** slot) noexcept;
 void flush(sched::m& thread) noexcept;  // a detaching thread's free ones; in a section
-void mark(marker& m) noexcept;          // world stopped
+void mark(marker& m) noexcept;
 std::size_t in_use() noexcept;
 bool owns(const void* p) noexcept;  // `p` is one
 }  // namespace root_slots

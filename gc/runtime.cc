@@ -12,12 +12,13 @@
 #include <stdexcept>
 
 #include "cairn/detail/assert.h"
+#include "cairn/detail/barrier.h"
 #include "cairn/detail/entry.h"
 #include "cairn/gc.h"
 #include "cairn/go.h"
+#include "gc/barrier.h"
 #include "gc/cpu_count.h"
 #include "gc/cycle.h"
-#include "gc/ptrcheck.h"
 #include "gc/roots.h"
 #include "heap/delay.h"
 #include "heap/mheap.h"
@@ -74,6 +75,7 @@ void first_start() {
   std::atexit(on_exit);
   update_goal();
   background::start();
+  if (r.options.debug.gcstoptheworld == 0) collector::start();
   r.started.store(true, std::memory_order_release);
 }
 
@@ -97,11 +99,25 @@ void start(const options& chosen, bool) {
   }
 }
 
-void on_attach(sched::m&) noexcept {}
+// Its frames and thread-local variables go to the markers: a thread that comes or goes while a cycle marks is not
+// there when the others are scanned.
+void scan_self(sched::m& self) noexcept {
+  if (!barrier_is_on() || sched::current() != &self) return;
+  sched::spill_and_call(
+      self, [](void* p) { scan_thread(*static_cast<sched::m*>(p)); }, &self);
+}
+
+void on_attach(sched::m& self) noexcept {
+  self.assist_credit = 0;
+  self.black_bytes = 0;
+  scan_self(self);
+}
 
 void on_detach(sched::m& self) noexcept {
+  scan_self(self);
   flush_barrier(self);
-  heap::flush(self);
+  heap::flush(self, barrier_is_on());
+  rt().mark.black_bytes.fetch_add(self.black_bytes, std::memory_order_relaxed);
   rt().pace.live.fetch_add(self.uncounted, std::memory_order_relaxed);
   self.uncounted = 0;
   root_slots::flush(self);
@@ -116,7 +132,13 @@ void on_detach(sched::m& self) noexcept {
   }
 }
 
-void on_pause(sched::m&, std::uint64_t nanoseconds) noexcept { g_runtime.count.pauses.add(nanoseconds); }
+void on_pause(sched::m&, std::uint64_t nanoseconds) noexcept {
+  g_runtime.count.pauses.add(nanoseconds);
+  std::atomic<std::uint64_t>& longest = g_runtime.mark.longest_pause_ns;
+  std::uint64_t now = longest.load(std::memory_order_relaxed);
+  while (nanoseconds > now && !longest.compare_exchange_weak(now, nanoseconds, std::memory_order_relaxed)) {
+  }
+}
 
 }  // namespace
 
@@ -139,7 +161,10 @@ void update_goal() noexcept {
   in.sweep_basis = p.live.load(std::memory_order_relaxed);
   const heap_goal goal = compute_goal(in);
   p.goal.store(goal.goal, std::memory_order_relaxed);
-  p.trigger.store(stopped_trigger(goal, in.live, false), std::memory_order_relaxed);
+  const std::size_t runway = p.cons_mark.runway(p.last_scanned + in.stack_bytes + in.globals_bytes);
+  p.trigger.store(g_runtime.options.debug.gcstoptheworld != 0 ? stopped_trigger(goal, in.live, false)
+                                                              : compute_trigger(goal, in.live, runway),
+                  std::memory_order_relaxed);
 }
 
 }  // namespace cairn::gc
@@ -154,7 +179,7 @@ namespace cairn::detail {
 
 void** root_acquire(void* value) {
   void** slot = gc::root_slots::acquire();
-  *slot = value;
+  store_word<void>(*slot, value);  // a root may be scanned already
   return slot;
 }
 

@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "gc/histogram.h"
+#include "gc/marking.h"
 #include "gc/options.h"
 #include "gc/pacer.h"
 #include "gc/specials.h"
@@ -41,9 +42,27 @@ struct pacing {
   std::atomic<std::size_t> globals_bytes{0};
   std::atomic<std::uint64_t> last_cycle_end_ns{0};
 
-  // What allocation owes to the sweeper. Written with the world stopped.
-  sweep_pace sweep;
+  // What allocation owes to the sweeper. Written before the sweep begins, by whoever runs the cycle; read during it,
+  // and by a thread that was interrupted while reading perhaps later: then it sweeps too much or too little once.
+  struct {
+    std::atomic<double> pages_per_byte{0};
+    std::atomic<std::size_t> live_basis{0}, pages_basis{0};
+  } sweep;
+  void set_sweep(const sweep_pace& s) noexcept {
+    sweep.pages_per_byte.store(s.pages_per_byte, std::memory_order_relaxed);
+    sweep.live_basis.store(s.live_basis, std::memory_order_relaxed);
+    sweep.pages_basis.store(s.pages_basis, std::memory_order_relaxed);
+  }
+  sweep_pace get_sweep() const noexcept {
+    return {sweep.pages_per_byte.load(std::memory_order_relaxed),
+            sweep.live_basis.load(std::memory_order_relaxed),
+            sweep.pages_basis.load(std::memory_order_relaxed)};
+  }
   std::atomic<std::size_t> pages_swept{0};
+
+  // Of the cycles so far. Owner: the holder of the cycle lock.
+  gc::cons_mark cons_mark;
+  std::size_t last_scanned = 0;  // bytes of objects that the last cycle scanned
 };
 
 struct counters {
@@ -63,6 +82,7 @@ struct runtime {
   work_pool work;
   gc::specials specials;
   pacing pace;
+  marking mark;
   counters count;
 
   // Serialises cycles and whatever else stops the world. Waited for in the safe state.
@@ -83,6 +103,12 @@ inline std::uint64_t now_ns() noexcept {
 // The marker of the thread that runs the cycle. Cycle lock held.
 marker& the_marker() noexcept;
 
+// The thread that runs the cycles that allocation asks for, beside the program. Never attached, so never stopped.
+namespace collector {
+void start();             // at depth 0
+void request() noexcept;  // a cycle is due
+}  // namespace collector
+
 // Threads that mark besides the one that runs the cycle: one less than max_procs(). Started at the first cycle after
 // one that could have used them. Never attached, so never stopped.
 namespace helpers {
@@ -98,6 +124,13 @@ void reset_counts() noexcept;
 std::size_t bytes_marked() noexcept;
 std::uint64_t cpu_ns() noexcept;
 }  // namespace helpers
+
+// Marking by who allocates: gc/assist.cc.
+namespace assists {
+void prepare();                                           // cycle lock held, depth 0
+void pay(sched::m& self);                                 // before memory is taken, depth 0
+void charge(sched::m& self, std::size_t bytes) noexcept;  // after it was
+}  // namespace assists
 
 // The thread that sweeps, gives memory back and starts the periodic cycle. Never attached, so never stopped.
 namespace background {

@@ -259,66 +259,81 @@ void specials::for_each_dead(F&& f) noexcept {
 }
 
 void specials::clear_dead_weak() noexcept {
+  lock_guard guard(lock_);
   for_each_dead([this](special* s) {
     if (s->kind != special_kind::weak) return;
-    s->object.store(0, std::memory_order_relaxed);
+    // Release: with the acquire in lock_weak, before the object may be marked for a finalizer.
+    s->object.store(0, std::memory_order_release);
     unlink(s);  // release_weak gives the record back
   });
 }
 
 void specials::decide_finalizers(marker& m, void (*drain)(marker&)) noexcept {
   bool any = false;
-  for_each_dead([&](special* s) {
-    if (s->kind != special_kind::finalizer) return;
-    any = true;
-    m.scan_object(ref_of(*s));
-  });
+  {
+    lock_guard guard(lock_);
+    for_each_dead([&](special* s) {
+      if (s->kind != special_kind::finalizer) return;
+      any = true;
+      m.scan_object(ref_of(*s));
+    });
+  }
   if (!any) return;
   drain(m);
   // What is still white here is reached by no other object that waits for its finalizer.
-  for_each_dead([&](special* s) {
-    if (s->kind != special_kind::finalizer) return;
-    m.candidate(ref_of(*s).base);
-    unlink(s);
-    queue.push(s);
-  });
+  {
+    lock_guard guard(lock_);
+    for_each_dead([&](special* s) {
+      if (s->kind != special_kind::finalizer) return;
+      m.candidate(ref_of(*s).base);
+      unlink(s);
+      queue.push(s);
+    });
+  }
   drain(m);
 }
 
-void specials::decide_destructors(marker& m, void (*drain)(marker&)) noexcept {
-  if (!any_armed.load(std::memory_order_relaxed)) return;
-  bool any = false, armed_left = false;
-  heap::for_each_span([&](heap::mspan* span) {
-    if (span->has_armed.load(std::memory_order_relaxed) == 0) return;
-    std::uint64_t left = 0;
-    for (unsigned w = 0; w < span->n_words(); ++w) {
-      auto& armed = span->armed_word(w);
-      std::uint64_t dead = armed.load(std::memory_order_relaxed) &
-                           ~span->mark_word(w).load(std::memory_order_relaxed);
-      for (; dead != 0; dead &= dead - 1) {
-        const unsigned index = 64 * w + static_cast<unsigned>(std::countr_zero(dead));
-        special* s = records_.take();
-        // Without memory for the queue the object lives on, and the next cycle tries again.
-        m.candidate(span->slot_address(index));
-        any = true;
-        if (s == nullptr) continue;
-        armed.fetch_and(~heap::bit_of(index), std::memory_order_relaxed);
-        s->kind = special_kind::destructor;
-        s->span = nullptr;
-        s->function = nullptr;
-        s->object.store(span->slot_address(index), std::memory_order_relaxed);
-        queue.push(s);
-      }
-      left |= armed.load(std::memory_order_relaxed);
+// Queues the destructors of the span's dead objects. True if some are armed still.
+bool specials::queue_destructors(heap::mspan& span, marker& m) noexcept {
+  std::uint64_t left = 0;
+  for (unsigned w = 0; w < span.n_words(); ++w) {
+    auto& armed = span.armed_word(w);
+    // The armed bits first: an object that is being armed just now was made marked, before that.
+    std::uint64_t dead = armed.load(std::memory_order_seq_cst);
+    dead &= ~span.mark_word(w).load(std::memory_order_relaxed);
+    for (; dead != 0; dead &= dead - 1) {
+      const unsigned index = 64 * w + static_cast<unsigned>(std::countr_zero(dead));
+      special* s = records_.take();
+      // Without memory for the queue the object lives on, and the next cycle tries again.
+      m.candidate(span.slot_address(index));
+      if (s == nullptr) continue;
+      armed.fetch_and(~heap::bit_of(index), std::memory_order_relaxed);
+      s->kind = special_kind::destructor;
+      s->span = nullptr;
+      s->function = nullptr;
+      s->object.store(span.slot_address(index), std::memory_order_relaxed);
+      queue.push(s);
     }
-    if (left == 0) span->has_armed.store(0, std::memory_order_relaxed);
-    armed_left |= left != 0;
+    left |= armed.load(std::memory_order_relaxed);
+  }
+  return left != 0;
+}
+
+void specials::decide_destructors(marker& m, void (*drain)(marker&)) noexcept {
+  if (!any_armed.exchange(false, std::memory_order_seq_cst)) return;
+  bool left = false;
+  heap::for_each_span([&](heap::mspan* span) {
+    if (span->has_armed.exchange(0, std::memory_order_seq_cst) == 0) return;
+    if (!queue_destructors(*span, m)) return;
+    span->has_armed.store(1, std::memory_order_seq_cst);
+    left = true;
   });
-  any_armed.store(armed_left, std::memory_order_relaxed);
-  if (any) drain(m);
+  if (left) any_armed.store(true, std::memory_order_seq_cst);
+  if (m.has_work()) drain(m);
 }
 
 void specials::decide_cleanups() noexcept {
+  lock_guard guard(lock_);
   for_each_dead([this](special* s) {
     if (s->kind == special_kind::cleanup) {
       s->id.store(0, std::memory_order_relaxed);
@@ -329,6 +344,7 @@ void specials::decide_cleanups() noexcept {
 }
 
 void specials::drop_empty_tables() noexcept {
+  lock_guard guard(lock_);
   for (special_table** link = &first_table_; *link != nullptr;) {
     special_table* t = *link;
     if (t->n != 0) {
@@ -342,12 +358,34 @@ void specials::drop_empty_tables() noexcept {
 }
 
 void specials::decide(marker& m, void (*drain)(marker&)) noexcept {
-  lock_guard guard(lock_);
   clear_dead_weak();
   decide_finalizers(m, drain);
   decide_destructors(m, drain);
   decide_cleanups();
   drop_empty_tables();
+}
+
+bool specials::decide_weak() noexcept {
+  std::uint32_t expected = k_open;
+  // Acquire and release: with the CAS in lock_weak, and the threads that find it decided.
+  return weak_word_.compare_exchange_strong(expected, k_decided, std::memory_order_acq_rel,
+                                            std::memory_order_relaxed);
+}
+
+bool specials::lock_weak(const special& s, const object_ref& target, bool& shade) noexcept {
+  for (;;) {
+    std::uint32_t state = weak_word_.load(std::memory_order_acquire);
+    // Acquire: a mark that a finalizer's sake has set comes with the cleared address.
+    const bool marked = (heap::g_space.mark_word(target.first, target.index).load(std::memory_order_acquire) &
+                         heap::bit_of(target.index)) != 0;
+    if (state == k_decided) return marked && s.object.load(std::memory_order_acquire) != 0;
+    if (marked) return true;
+    if (state == k_open && !weak_word_.compare_exchange_strong(state, k_dirty, std::memory_order_acq_rel,
+                                                               std::memory_order_relaxed))
+      continue;
+    shade = true;
+    return true;
+  }
 }
 
 bool specials::check(void (*complain)(const void* object, const char* what)) noexcept {

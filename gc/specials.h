@@ -20,8 +20,22 @@
 //   4. else its cleanups are queued and it is swept.
 // Kept objects are marked; the queue holds them alive until their function has run.
 //
-// One lock guards all tables; it is taken inside runtime sections, and by decide() with the world stopped, when
-// nobody can hold it.
+// One lock guards all tables; it is taken inside runtime sections, by decide() for one step at a time and never while
+// something is marked. An object found dead at the first step is reached by nobody, so what hangs on it stands still
+// from there on, but for the weak references, which may let go.
+//
+// gc_weak::lock beside the cycle. It makes a strong reference out of nothing, which no barrier sees. One word says how:
+//
+//   open     a white target is shaded, and the word becomes dirty
+//   dirty    a white target is shaded
+//   decided  a marked target is returned; for a white one the answer is null
+//
+//   the cycle opens it before each of its last rounds, and decides it by a CAS from open after one in which
+//   nothing turned grey: if a lock came in between, the CAS fails and another round follows a thread that found
+//   it open or dirty has its shade in its buffer before its section ends, so the next handshake collects it
+//   decided, the mark is read before the special's address: what is marked later on, for a finalizer's sake,
+//   has had its address cleared before it is opened again when no thread can be in a section that began before
+//   the barrier was turned off
 #pragma once
 #include <atomic>
 #include <cstddef>
@@ -87,6 +101,7 @@ class finalizer_queue {
 
 class specials {
  public:
+  using object_ref = heap::object_ref;
   void reserve();  // at depth 0
 
   // All inside a runtime section. `o` is allocated. False or null: the system gives no memory.
@@ -104,10 +119,17 @@ class specials {
   // dropped.
   detail::closure* object_freed(const heap::object_ref& o) noexcept;
 
-  // World stopped. Marks what tables and queue hold.
+  // Marks what tables and queue hold. What comes in later is shaded by who brings it.
   void mark_roots(marker& m) noexcept;
-  // World stopped, marking done. `drain` marks everything reachable from the marker's candidates.
+  // Marking done. `drain` marks everything reachable from the marker's candidates.
   void decide(marker& m, void (*drain)(marker&)) noexcept;
+
+  // The word of gc_weak::lock. By who runs the cycle: the first, and the second, which is false if a lock has been.
+  void open_weak() noexcept { weak_word_.store(k_open, std::memory_order_release); }
+  bool decide_weak() noexcept;
+  // What lock() does while the barrier is on, in a section: true if the target may be returned. `shade`: it must be
+  // shaded first.
+  bool lock_weak(const special& s, const object_ref& target, bool& shade) noexcept;
   // World stopped: every special's object is allocated.
   bool check(void (*complain)(const void* object, const char* what)) noexcept;
 
@@ -115,8 +137,9 @@ class specials {
   void recycle(special* s) noexcept { records_.give(s); }
 
   finalizer_queue queue;
-  // Some object's destructor may be armed. Set by who arms one; cleared, world stopped, when none was found: without
-  // any, a cycle need not look at all spans.
+  // Some object's destructor may be armed: without any, a cycle need not look at all spans. Who arms one sets the bit,
+  // then the span's has_armed, then this; the cycle clears in the other order before it looks, and sets again what it
+  // finds. All sequentially consistent, so that one of them sees the other.
   std::atomic<bool> any_armed{false};
 
  private:
@@ -128,11 +151,15 @@ class specials {
   void unlink(special* s) noexcept CAIRN_REQUIRES(lock_);
   template <class F>
   void for_each_dead(F&& f) noexcept CAIRN_REQUIRES(lock_);
-  void clear_dead_weak() noexcept CAIRN_REQUIRES(lock_);
-  void decide_finalizers(marker& m, void (*drain)(marker&)) noexcept CAIRN_REQUIRES(lock_);
-  void decide_destructors(marker& m, void (*drain)(marker&)) noexcept CAIRN_REQUIRES(lock_);
-  void decide_cleanups() noexcept CAIRN_REQUIRES(lock_);
-  void drop_empty_tables() noexcept CAIRN_REQUIRES(lock_);
+  void clear_dead_weak() noexcept CAIRN_EXCLUDES(lock_);
+  void decide_finalizers(marker& m, void (*drain)(marker&)) noexcept CAIRN_EXCLUDES(lock_);
+  void decide_destructors(marker& m, void (*drain)(marker&)) noexcept;
+  bool queue_destructors(heap::mspan& span, marker& m) noexcept;
+  void decide_cleanups() noexcept CAIRN_EXCLUDES(lock_);
+  void drop_empty_tables() noexcept CAIRN_EXCLUDES(lock_);
+
+  static constexpr std::uint32_t k_open = 0, k_dirty = 1, k_decided = 2;
+  std::atomic<std::uint32_t> weak_word_{k_open};
 
   heap::lock lock_;
   heap::fixed_alloc<special> records_;

@@ -210,8 +210,7 @@ void adjust_external_bytes(std::ptrdiff_t n) {
   collect_if_due(cycle_reason::heap);
 }
 
-// With the world stopped throughout a cycle nobody is there to see another phase.
-phase current_phase() { return phase::off; }
+phase current_phase() { return rt().mark.current(); }
 
 bool verify() {
   sched::m& self = sched::self();

@@ -22,6 +22,42 @@ namespace {
 using heap::g_space;
 using heap::object_ref;
 
+// f(candidate) for everything that `m` and the pool hold, until nothing is left. f may add.
+template <class F>
+void for_each_candidate(marker& m, F&& f) noexcept {
+  m.flush();
+  while (work_buf* b = rt().work.try_take_full()) {
+    for (std::size_t i = 0; i < b->n; ++i) {
+      const std::uintptr_t entry = b->entries[i];
+      if ((entry & (k_oblet_tag | k_stack_tag)) == 0) {
+        f(entry);
+      } else {
+        m.visit_tagged(entry);
+        m.flush();
+      }
+    }
+    rt().work.give_empty(b);
+  }
+}
+
+// The marker's figures are the cycle's: as they were, afterwards.
+class kept_figures {
+ public:
+  explicit kept_figures(marker& m) noexcept
+      : m_(m), bytes_(m.bytes_marked), objects_(m.objects_marked), scanned_(m.bytes_scanned) {}
+  ~kept_figures() {
+    m_.bytes_marked = bytes_;
+    m_.objects_marked = objects_;
+    m_.bytes_scanned = scanned_;
+  }
+  kept_figures(const kept_figures&) = delete;
+  kept_figures& operator=(const kept_figures&) = delete;
+
+ private:
+  marker& m_;
+  std::size_t bytes_, objects_, scanned_;
+};
+
 // One bit for each 8 bytes of committed heap, mapped for the time of the check.
 class check_bits {
  public:
@@ -54,19 +90,14 @@ class checker {
 
   // Everything reachable from the entries that `m` holds.
   void run(marker& m) noexcept {
-    m.flush();
-    while (work_buf* b = rt().work.try_take_full()) {
-      for (std::size_t i = 0; i < b->n; ++i) visit(b->entries[i]);
-      rt().work.give_empty(b);
-    }
+    for_each_candidate(m, [this](std::uintptr_t entry) { visit(entry); });
   }
   unsigned disagreements() const noexcept { return disagreements_; }
 
  private:
   void visit(std::uintptr_t entry) noexcept {
     object_ref o;
-    if ((entry & k_oblet_tag) != 0 || !heap::find_object(entry, o))
-      return;  // oblets come from the object itself
+    if (!heap::find_object(entry, o)) return;
     // A word that only looks like a pointer may name a free slot; nothing tells it from one that must not.
     if (!heap::test_bit(g_space.alloc_word(o.first, o.index), o.index)) return;
     if (!seen_.set(o.base)) return;
@@ -158,13 +189,49 @@ bool check_marks(const sched::world_stopped& stopped, bool compare_marks) noexce
   }
   checker c(seen, compare_marks);
   marker& m = the_marker();
-  const std::size_t bytes = m.bytes_marked, objects = m.objects_marked, scanned = m.bytes_scanned;
+  kept_figures keep(m);
   mark_roots(m, stopped);
   c.run(m);
-  m.bytes_marked = bytes;
-  m.objects_marked = objects;
-  m.bytes_scanned = scanned;
   return c.disagreements() == 0;
+}
+
+bool check_closed(const sched::world_stopped&) noexcept {
+  marker& m = the_marker();
+  kept_figures keep(m);
+  rt().work.discard();  // what the barrier has brought since marking ended
+  walk w;
+  auto expect_marked = [&w](std::uintptr_t entry, const char* from, std::uintptr_t at) {
+    object_ref o;
+    if (!heap::find_object(entry, o)) return;
+    const std::uint64_t bit = heap::bit_of(o.index);
+    const bool allocated = (g_space.alloc_word(o.first, o.index).load(std::memory_order_relaxed) & bit) != 0;
+    const bool marked = (g_space.mark_word(o.first, o.index).load(std::memory_order_relaxed) & bit) != 0;
+    object_ref by;
+    const bool is_object = heap::find_object(at, by);
+    // The end of a vector: not a reference to what happens to lie there.
+    object_ref before;
+    const bool is_end = entry == o.base && heap::find_object(entry - 1, before) &&
+                        heap::test_bit(g_space.mark_word(before.first, before.index), before.index);
+    w.expect(!allocated || marked || is_end,
+             "gccheckmark: {:#x}{}, in slot {} of a span of {} byte objects, is not marked; {} {:#x} refers "
+             "to it, of {} "
+             "bytes",
+             entry, detail::is_noscan_class(o.span_class) ? " (no pointers)" : "", o.index,
+             g_space.span_at(o.first)->elem_bytes, from, at,
+             is_object ? g_space.span_at(by.first)->elem_bytes : 0);
+  };
+  mark_kept(m);
+  for_each_candidate(m, [&](std::uintptr_t entry) { expect_marked(entry, "a root", 0); });
+  heap::for_each_span([&](heap::mspan* s) {
+    if (s->is_noscan()) return;
+    for (unsigned i = 0; i < s->n_slots; ++i) {
+      if (!s->is_marked(i)) continue;
+      m.scan_object({s->slot_address(i), s->first, s->span_class, i});
+      for_each_candidate(
+          m, [&](std::uintptr_t entry) { expect_marked(entry, "the object", s->slot_address(i)); });
+    }
+  });
+  return w.disagreements == 0;
 }
 
 bool check_heap(const sched::world_stopped& stopped) noexcept {

@@ -4,7 +4,7 @@
 // The pool of work buffers and the end of parallel marking. See gc/work.h.
 #include "gc/work.h"
 
-#include "heap/delay.h"
+#include "heap/fatal.h"
 #include "heap/pause.h"
 
 namespace cairn::gc {
@@ -30,6 +30,23 @@ work_buf* work_pool::try_take_full() noexcept {
   full_ = b->next;
   n_full_.store(n_full_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
   return b;
+}
+
+bool work_pool::is_empty() noexcept {
+  heap::lock_guard guard(lock_);
+  return full_ == nullptr;
+}
+
+void work_pool::discard() noexcept {
+  while (work_buf* b = try_take_full()) give_empty(b);
+}
+
+void work_writer::next() noexcept {
+  if (b_ != nullptr) pool_.put_full(b_);
+  b_ = pool_.take_empty();
+  // Without the system's 2 KiB what was found would be lost.
+  if (b_ == nullptr)
+    heap::fatal_error("out of memory for the collector's work buffers: the system refused 64 KiB");
 }
 
 void work_pool::begin_round() noexcept {

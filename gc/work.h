@@ -39,6 +39,10 @@ class work_pool {
   void put_full(work_buf* b) noexcept;
   work_buf* try_take_full() noexcept;
   bool has_full() const noexcept { return n_full_.load(std::memory_order_relaxed) != 0; }
+  // No full buffer, for certain: whoever took the last one did so before.
+  bool is_empty() noexcept;
+  // Gives up all full buffers unread: after marking has ended.
+  void discard() noexcept;
 
   // Parallel marking, one round per drain: begin; every worker joins or is refused; wait_for_work returns a buffer, or
   // null when all are out of work; leave. The one who began it waits for the others to leave.
@@ -60,6 +64,31 @@ class work_pool {
   std::atomic<unsigned> idle_{0};    // Likewise.
   std::atomic<unsigned> inside_{
       0};  // Workers between join and leave. Release in leave, acquire in await_others.
+};
+
+// Fills buffers with entries, for who finds pointers without being a marker: a handshake that scans its own thread's
+// stack, the write barrier. Inside a section, or unattached.
+class work_writer {
+ public:
+  explicit work_writer(work_pool& pool) noexcept : pool_(pool) {}
+  ~work_writer() {
+    if (b_ == nullptr) return;
+    if (b_->n != 0) pool_.put_full(b_);
+    else pool_.give_empty(b_);
+  }
+  work_writer(const work_writer&) = delete;
+  work_writer& operator=(const work_writer&) = delete;
+
+  void push(std::uintptr_t entry) noexcept {
+    if (b_ == nullptr || b_->n == work_buf::k_entries) [[unlikely]]
+      next();
+    b_->entries[b_->n++] = entry;
+  }
+
+ private:
+  void next() noexcept;
+  work_pool& pool_;
+  work_buf* b_ = nullptr;
 };
 
 }  // namespace cairn::gc

@@ -50,30 +50,27 @@ void clear_run(detail::alloc_run& run) noexcept {
 
 mspan* span_of(const detail::alloc_run& run) noexcept { return static_cast<mspan*>(run.span); }
 
-// Gives back the rest of a run, so that the span may leave the cache. Returns its bytes.
-std::size_t close_run(mcache& c, unsigned span_class) noexcept {
+// Gives back the rest of a run, so that the span may leave the cache.
+void close_run(mcache& c, unsigned span_class) noexcept {
   detail::alloc_run& run = c.runs[span_class];
   mspan* s = span_of(run);
-  if (s == nullptr || run.cursor == run.end) return 0;
-  const std::size_t bytes = run.end - run.cursor;
-  const unsigned from = s->index_of(run.cursor), n = static_cast<unsigned>(bytes / s->elem_bytes);
+  if (s == nullptr || run.cursor == run.end) return;
+  const unsigned from = s->index_of(run.cursor);
+  const auto n = static_cast<unsigned>((run.end - run.cursor) / s->elem_bytes);
   s->return_slots(from, from + n);
   count(c, span_class, -static_cast<std::int64_t>(n));
   set_word(run.end, run.cursor);
-  return bytes;
 }
 
-// The span goes back to its mcentral. Returns the bytes of unused slots.
-std::size_t uncache(mcache& c, unsigned span_class) noexcept {
+// The span goes back to its mcentral.
+void uncache(mcache& c, unsigned span_class, std::uint32_t h, bool marking) noexcept {
   detail::alloc_run& run = c.runs[span_class];
   mspan* s = span_of(run);
-  if (s == nullptr) return 0;
-  const std::size_t bytes = close_run(c, span_class);
+  if (s == nullptr) return;
+  if (!marking) close_run(c, span_class);
   clear_run(run);
-  const std::uint32_t h = the_heap.sweepgen();
-  if (s->n_alloc == 0) the_heap.free_span(s);
+  if (s->n_alloc == 0 && !marking) the_heap.free_span(s);
   else the_heap.central[span_class].put(s, h);
-  return bytes;
 }
 
 // Sweeps a cached span of before the last mark.
@@ -89,7 +86,10 @@ bool open_run(mcache& c, mspan* s, unsigned span_class, std::uint64_t mask, bool
   unsigned index = 0;
   const unsigned n = s->take_run(k_most_run_bytes, index);
   if (n == 0) return false;
-  if (black) s->mark_slots(index, index + n);
+  if (black) {
+    s->mark_slots(index, index + n);
+    c.black_bytes += n * s->elem_bytes;
+  }
   detail::alloc_run& run = c.runs[span_class];
   const std::uintptr_t start = s->slot_address(index);
   const std::size_t bytes = n * s->elem_bytes;
@@ -107,7 +107,7 @@ bool open_run(mcache& c, mspan* s, unsigned span_class, std::uint64_t mask, bool
 }
 
 // A slot that was freed by hand, if there is one of this class.
-void* take_early(mcache& c, unsigned span_class, std::uint64_t mask) noexcept {
+void* take_early(mcache& c, unsigned span_class, std::uint64_t mask, bool black) noexcept {
   for (unsigned i = 0; i < c.n_early; ++i) {
     if (c.early[i].span_class != span_class) continue;
     const std::uintptr_t a = c.early[i].address;
@@ -115,6 +115,10 @@ void* take_early(mcache& c, unsigned span_class, std::uint64_t mask) noexcept {
     for (; i < c.n_early; ++i) c.early[i] = c.early[i + 1];
     const std::size_t first = g_space.first_page(g_space.page_of(a), g_space.info_of(g_space.page_of(a)));
     g_space.masks[first].fetch_or(mask, std::memory_order_relaxed);
+    if (black) {
+      const unsigned index = g_space.span_at(first)->index_of(a);
+      g_space.mark_word(first, index).fetch_or(bit_of(index), std::memory_order_relaxed);
+    }
     count(c, span_class, 1);
     return reinterpret_cast<void*>(a);
   }
@@ -123,7 +127,7 @@ void* take_early(mcache& c, unsigned span_class, std::uint64_t mask) noexcept {
 
 }  // namespace
 
-refill_result refill(mcache& c, unsigned span_class, std::uint64_t mask, bool black) noexcept {
+refill_result refill(mcache& c, unsigned span_class, std::uint64_t mask) noexcept {
   detail::alloc_run& run = c.runs[span_class];
   version_guard guard(c);
   if (run.cursor < run.end) {  // the run has room but its span did not know this mask
@@ -133,8 +137,10 @@ refill_result refill(mcache& c, unsigned span_class, std::uint64_t mask, bool bl
     run.cursor += span_of(run)->elem_bytes;
     return {slot, 0};
   }
-  if (void* slot = take_early(c, span_class, mask)) return {slot, 0};
-  const std::uint32_t h = the_heap.sweepgen();
+  const generation now = the_heap.current();
+  const std::uint32_t h = now.sweepgen();
+  const bool black = now.black();
+  if (void* slot = take_early(c, span_class, mask, black)) return {slot, 0};
   refill_result out;
   if (mspan* s = span_of(run)) {
     sweep_if_stale(s, h);
@@ -142,9 +148,10 @@ refill_result refill(mcache& c, unsigned span_class, std::uint64_t mask, bool bl
     clear_run(run);
     the_heap.central[span_class].put(s, h);
   }
-  mspan* s = the_heap.central[span_class].take(h);
+  mcentral& central = the_heap.central[span_class];
+  mspan* s = black ? central.take_swept(h) : central.take(h);
   if (s == nullptr) {
-    s = the_heap.allocate_span(detail::k_class_pages[span_class / 2], span_class, &c.pages);
+    s = the_heap.allocate_span(detail::k_class_pages[span_class / 2], span_class, &c.pages, h);
     if (s == nullptr) return out;
     s->sweepgen.store(h + 3, std::memory_order_release);
   }
@@ -176,9 +183,8 @@ void drop_oldest_early(mcache& c) noexcept {
   for (unsigned i = 0; i < c.n_early; ++i) c.early[i] = c.early[i + 1];
 }
 
-std::size_t flush(mcache& c) noexcept {
+void flush(mcache& c, bool marking) noexcept {
   version_guard guard(c);
-  std::size_t bytes = 0;
   const std::uint32_t h = the_heap.sweepgen();
   for (unsigned i = 0; i < c.n_early; ++i) {
     const std::uintptr_t a = c.early[i].address;
@@ -193,10 +199,9 @@ std::size_t flush(mcache& c) noexcept {
   c.tiny = c.tiny_end = 0;
   for (unsigned sc = 2; sc < detail::k_span_class_count; ++sc) {
     if (mspan* s = span_of(c.runs[sc])) sweep_if_stale(s, h);
-    bytes += uncache(c, sc);
+    uncache(c, sc, h, marking);
   }
   the_heap.flush(c.pages);
-  return bytes;
 }
 
 std::size_t mark_open(mcache& c) noexcept {
@@ -223,19 +228,23 @@ void sweep_cached(mcache& c, std::uint32_t h) noexcept {
     if (mspan* s = span_of(run)) sweep_if_stale(s, h);
 }
 
-mspan* allocate_large(mcache& c, std::size_t bytes, bool noscan, bool black) noexcept {
+mspan* allocate_large(mcache& c, std::size_t bytes, bool noscan) noexcept {
   const std::size_t pages = (bytes + k_page_bytes - 1) >> k_page_shift;
   const unsigned span_class = noscan ? 1 : 0;
-  mspan* s = the_heap.allocate_span(pages, span_class, nullptr);
+  const generation now = the_heap.current();
+  mspan* s = the_heap.allocate_span(pages, span_class, nullptr, now.sweepgen());
   if (s == nullptr) return nullptr;
   s->alloc_word(0).store(1, std::memory_order_relaxed);
   s->free_index = s->n_alloc = 1;
-  if (black) s->mark_slots(0, 1);
+  if (now.black()) {
+    s->mark_slots(0, 1);
+    c.black_bytes += s->elem_bytes;
+  }
   {
     version_guard guard(c);
     count(c, span_class, 1);
   }
-  the_heap.central[span_class].put(s, the_heap.sweepgen());
+  the_heap.central[span_class].put(s, now.sweepgen());
   return s;
 }
 

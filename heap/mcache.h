@@ -33,6 +33,8 @@ struct mcache : detail::thread_cache {
 
   // Bytes taken since the thread last added to the common count of live bytes. Owner: the thread, or its stopper.
   std::size_t uncounted = 0;
+  // Bytes that were born marked in this cycle. Likewise.
+  std::size_t black_bytes = 0;
 
   // Slots that unique_gc freed: zeroed, still marked allocated, one-slot runs in waiting.
   static constexpr unsigned k_max_early = 32;
@@ -44,12 +46,11 @@ struct mcache : detail::thread_cache {
   unsigned n_early = 0;
 };
 
-// Bytes a refill brought in (0: the system gave no more memory). `black`: a cycle marks, so the run is marked too.
 struct refill_result {
-  void* slot = nullptr;   // the first slot, already taken from the run
+  void* slot = nullptr;   // the first slot, already taken from the run; null: the system gave no more memory
   std::size_t bytes = 0;  // bytes of all slots of the run
 };
-refill_result refill(mcache& c, unsigned span_class, std::uint64_t mask, bool black) noexcept;
+refill_result refill(mcache& c, unsigned span_class, std::uint64_t mask) noexcept;
 // A slot for an array or an object with a mask known at run time; like the inlined fast path.
 void* take_slot(mcache& c, unsigned span_class, std::uint64_t mask) noexcept;
 // Remembers that the span of `slot` holds an array.
@@ -58,14 +59,15 @@ void note_array(const void* slot) noexcept;
 // Leaves the freed slot that has waited longest to the next cycle.
 void drop_oldest_early(mcache& c) noexcept;
 
-// Gives every run, freed slot and cached page back. Returns the bytes of unused slots.
-std::size_t flush(mcache& c) noexcept;
+// Gives every run, freed slot and cached page back. `marking`: a cycle marks, so that slots do not become free, nor
+// spans: what was open stays allocated, an object that nothing refers to.
+void flush(mcache& c, bool marking) noexcept;
 // Sets the mark bits of what is left of the runs, the open tiny block and the freed slots. Returns their bytes.
 std::size_t mark_open(mcache& c) noexcept;
 // Sweeps the spans that were cached since before the last mark.
 void sweep_cached(mcache& c, std::uint32_t h) noexcept;
 
 // One large object: a span of its own. Null: no memory. Contents are zeroed by the caller if `needs_zero`.
-mspan* allocate_large(mcache& c, std::size_t bytes, bool noscan, bool black) noexcept;
+mspan* allocate_large(mcache& c, std::size_t bytes, bool noscan) noexcept;
 
 }  // namespace cairn::heap

@@ -64,6 +64,17 @@ mspan* mcentral::sweep_for_use(span_list& from, std::uint32_t h, unsigned& budge
   return nullptr;
 }
 
+namespace {
+
+mspan* hand_out(mspan* s, std::uint32_t h) noexcept {
+  if (s == nullptr) return nullptr;
+  if (s->n_alloc == 0) the_heap.reset_span(s);
+  s->sweepgen.store(h + 3, std::memory_order_release);  // pairs with who sweeps the caches
+  return s;
+}
+
+}  // namespace
+
 mspan* mcentral::take(std::uint32_t h) noexcept {
   // Raising the budget delays a refill that finds nothing, lowering it grows the heap although garbage is at hand;
   // Go's figure, some 3 to 5 us here.
@@ -71,11 +82,10 @@ mspan* mcentral::take(std::uint32_t h) noexcept {
   mspan* s = partial_[swept(h)].pop();
   if (s == nullptr) s = sweep_for_use(partial_[unswept(h)], h, budget);
   if (s == nullptr) s = sweep_for_use(full_[unswept(h)], h, budget);
-  if (s == nullptr) return nullptr;
-  if (s->n_alloc == 0) the_heap.reset_span(s);
-  s->sweepgen.store(h + 3, std::memory_order_release);  // pairs with the stopper's acquire
-  return s;
+  return hand_out(s, h);
 }
+
+mspan* mcentral::take_swept(std::uint32_t h) noexcept { return hand_out(partial_[swept(h)].pop(), h); }
 
 void mcentral::put(mspan* s, std::uint32_t h) noexcept {
   s->sweepgen.store(h, std::memory_order_release);

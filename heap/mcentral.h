@@ -38,6 +38,9 @@ class alignas(64) mcentral {
   // A swept span with a free slot, sweeping some if need be. Null when sweeping a hundred of them freed nothing; then
   // a fresh span is cheaper. Sets sweepgen to "in a cache, swept".
   mspan* take(std::uint32_t h) noexcept;
+  // The same while a cycle marks: all spans are swept, and the other lists are looked at by nobody who may hold an
+  // old generation in hand, for which they would be the unswept ones.
+  mspan* take_swept(std::uint32_t h) noexcept;
   // Back from a cache, or new: swept, sweepgen h.
   void put(mspan* s, std::uint32_t h) noexcept;
   // Sweeps one span that needs it, and files or frees it. Returns its pages, 0 when none is left.

@@ -69,7 +69,8 @@ void mheap::publish(mspan* s) noexcept {
     g_space.info[first + i].store(page_info::make(s->span_class, i).word, std::memory_order_release);
 }
 
-mspan* mheap::allocate_span(std::size_t n_pages, unsigned span_class, page_cache* cache) noexcept {
+mspan* mheap::allocate_span(std::size_t n_pages, unsigned span_class, page_cache* cache,
+                            std::uint32_t h) noexcept {
   const page_run run = find_pages(n_pages, cache);
   if (!run) return nullptr;
   const std::size_t first = run.page;
@@ -91,7 +92,7 @@ mspan* mheap::allocate_span(std::size_t n_pages, unsigned span_class, page_cache
   s->has_array.store(0, std::memory_order_relaxed);
   s->has_armed.store(0, std::memory_order_relaxed);
   s->specials = nullptr;
-  s->sweepgen.store(sweepgen(), std::memory_order_relaxed);
+  s->sweepgen.store(h, std::memory_order_relaxed);
   publish(s);
   central[span_class].spans.fetch_add(1, std::memory_order_relaxed);
   pages_in_use_.fetch_add(n_pages, std::memory_order_relaxed);
@@ -122,8 +123,15 @@ void mheap::reset_span(mspan* s) noexcept {
   s->has_array.store(0, std::memory_order_relaxed);
 }
 
+void mheap::begin_black() noexcept {
+  generation_.store(generation_.load(std::memory_order_relaxed) | 1, std::memory_order_release);
+}
+
+void mheap::advance_generation() noexcept {
+  generation_.store(current().sweepgen() + 2, std::memory_order_release);
+}
+
 void mheap::begin_sweep() noexcept {
-  sweepgen_.store(sweepgen_.load(std::memory_order_relaxed) + 2, std::memory_order_release);
   sweep_class_.store(0, std::memory_order_relaxed);
   sweep_done_.store(false, std::memory_order_release);
 }

@@ -47,14 +47,21 @@ namespace cairn::heap {
 extern bool clobber_free;
 void fill_dead(void* p, std::size_t bytes) noexcept;
 
+// The sweep generation h of heap/mspan.h, which is even, and in bit 0: objects are born marked.
+struct generation {
+  std::uint32_t word;
+  constexpr std::uint32_t sweepgen() const noexcept { return word & ~std::uint32_t{1}; }
+  constexpr bool black() const noexcept { return (word & 1) != 0; }
+};
+
 class mheap {
  public:
   // Once, before anything else. False when not even one arena can be reserved.
   bool init() noexcept;
 
-  // A fresh span of swept state, published; null when the system gives no more memory. `cache`: the calling thread's,
-  // or null.
-  mspan* allocate_span(std::size_t pages, unsigned span_class, page_cache* cache) noexcept;
+  // A fresh span, swept in the sense of generation `h`, published; null when the system gives no more memory. `cache`:
+  // the calling thread's, or null.
+  mspan* allocate_span(std::size_t pages, unsigned span_class, page_cache* cache, std::uint32_t h) noexcept;
   // Nothing of it is allocated and the caller owns it.
   void free_span(mspan* s) noexcept;
   // An empty span starts anew: no pointer mask, no arrays.
@@ -65,8 +72,16 @@ class mheap {
   // At depth 0, where jemalloc may be called: makes sure that the next few spans need no mmap for their records.
   void reserve_metadata() noexcept;
 
-  std::uint32_t sweepgen() const noexcept { return sweepgen_.load(std::memory_order_acquire); }
-  // After marking, with the world stopped and every span swept: now every span needs sweeping.
+  // One word for what an allocation must know as one: the sweep generation, and whether objects are born marked. A
+  // section reads it once. See "the end of a cycle" in gc/concurrent.h.
+  generation current() const noexcept { return {generation_.load(std::memory_order_acquire)}; }
+  std::uint32_t sweepgen() const noexcept { return current().sweepgen(); }
+  // From here on sections that begin make objects marked.
+  void begin_black() noexcept;
+  // After marking, every span being swept: every span needs sweeping, and objects are born white. Sections that began
+  // before may still file spans as the last generation would have it.
+  void advance_generation() noexcept;
+  // When there are none of these left: sweeping may begin, and end.
   void begin_sweep() noexcept;
   // Sweeps one span of any class. Returns its pages, 0 when nothing is left to sweep.
   std::size_t sweep_one() noexcept;
@@ -98,7 +113,7 @@ class mheap {
   void publish(mspan* s) noexcept;
 
   fixed_alloc<mspan> records_;
-  std::atomic<std::uint32_t> sweepgen_{4};  // even; see heap/mspan.h
+  std::atomic<std::uint32_t> generation_{4};  // see `generation`
   std::atomic<bool> sweep_done_{true};
   std::atomic<unsigned> sweep_class_{0};  // where sweep_one looks first; a hint
   // Calls of sweep_one under way. Raised before a span is taken from a list; release when it is back, which pairs with
@@ -109,15 +124,18 @@ class mheap {
 
 extern mheap the_heap;
 
+// With the world stopped every span; else every one that is not made or freed meanwhile.
 template <class F>
 void for_each_span(F&& f) {
   const std::size_t end = g_space.committed_pages();
   for (std::size_t page = 0; page < end;) {
-    if (!g_space.info_of(page).in_use()) {
+    // Acquire: pairs with mheap::publish, which writes the span before it.
+    const page_info info{g_space.info[page].load(std::memory_order_acquire)};
+    mspan* s = info.in_use() && info.distance() == 0 ? g_space.span_at(page) : nullptr;
+    if (s == nullptr) {  // free, or the rest of a span that is just being made
       ++page;
       continue;
     }
-    mspan* s = g_space.span_at(page);
     page += s->pages;
     f(s);
   }

@@ -67,6 +67,7 @@ struct m : heap::mcache {
   barrier_buffer barrier;
   void** free_root_slots = nullptr;
   unsigned free_root_slot_count = 0;
+  std::ptrdiff_t assist_credit = 0;  // bytes it may allocate before it must mark; below 0: what it owes
   std::uint64_t gc_words[16] = {};
   std::atomic<std::uint64_t> flush_generation{0};
 };

@@ -73,7 +73,7 @@ bool verify();
 void adjust_external_bytes(std::ptrdiff_t n);
 
 enum class phase { off, mark, mark_termination };
-// Attaches nobody. A cycle with the world stopped is seen by nobody: off.
+// Attaches nobody. With gcstoptheworld=1 a cycle is seen by nobody: off.
 phase current_phase();
 
 // While one exists anywhere no cycle starts, and the memory limit is not enforced. collect(), free_os_memory() and

@@ -208,10 +208,12 @@ TEST(GcWeak, LockingRacesWithCollections) {
   };
   std::vector<std::unique_ptr<shared_slot>> slots;
   for (int i = 0; i < 32; ++i) slots.push_back(std::make_unique<shared_slot>());
-  std::atomic<bool> stop{false};
+  std::atomic<bool> stop{false}, rest{false};
   std::atomic<std::uint64_t> found{0}, missed{0};
   auto work = [&](std::uint64_t seed) {
     for (std::uint64_t i = seed; !stop.load(); i = mix(i)) {
+      // What is locked while a cycle marks stays for that cycle; with no rest all of them always would.
+      while (rest.load() && !stop.load()) std::this_thread::yield();
       shared_slot& s = *slots[i % slots.size()];
       cell* c;
       std::uint64_t id;
@@ -235,7 +237,10 @@ TEST(GcWeak, LockingRacesWithCollections) {
   std::vector<std::thread> threads;
   for (std::uint64_t t = 1; t <= 4; ++t) threads.emplace_back(work, mix(t));
   const auto end = std::chrono::steady_clock::now() + test_seconds(2);
-  while (std::chrono::steady_clock::now() < end) cairn::gc::collect();
+  for (unsigned n = 0; std::chrono::steady_clock::now() < end; ++n) {
+    rest.store(n % 4 == 0);
+    cairn::gc::collect();
+  }
   stop.store(true);
   for (auto& t : threads) t.join();
   EXPECT_GT(missed.load(), slots.size());

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+//
+// The thread that runs the cycles that allocation asks for. A thread of its own, because a cycle beside the program
+// takes as long as marking does; not attached, because it waits for those that are.
+#include <pthread.h>
+#include <signal.h>
+#include <sys/prctl.h>
+
+#include <system_error>
+
+#include "gc/cycle.h"
+#include "gc/runtime.h"
+#include "heap/private.h"
+#include "sched/futex.h"
+
+namespace cairn::gc::collector {
+namespace {
+
+struct state {
+  std::atomic<std::uint32_t> signal{0};  // Raised by request; the thread sleeps on its value.
+  std::atomic<bool> requested{false};    // And has not begun: further requests are the same one.
+};
+CAIRN_PRIVATE constinit state g_state;
+
+void* body(void*) {
+  pthread_setname_np(pthread_self(), "cairn-gc");
+  prctl(PR_SET_TIMERSLACK, 1);  // or each sleep between two slices takes 50 us longer than asked for
+  for (std::uint32_t seen = 0;;) {
+    const std::uint32_t signal = g_state.signal.load(std::memory_order_acquire);
+    if (signal == seen) {
+      sched::futex_wait(g_state.signal, signal);
+      continue;
+    }
+    seen = signal;
+    run_cycle(cycle_reason::heap);
+    // Only now: the trigger is the next cycle's.
+    g_state.requested.store(false, std::memory_order_release);
+  }
+}
+
+}  // namespace
+
+void start() {
+  pthread_t thread;
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const int error = pthread_create(&thread, nullptr, body, nullptr);
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (error != 0)
+    throw std::system_error(error, std::generic_category(), "cairn: cannot start the collector's thread");
+  pthread_detach(thread);
+}
+
+void request() noexcept {
+  if (g_state.requested.load(std::memory_order_relaxed)) return;
+  if (g_state.requested.exchange(true, std::memory_order_acq_rel)) return;
+  g_state.signal.fetch_add(1, std::memory_order_release);
+  sched::futex_wake(g_state.signal, 1);
+}
+
+}  // namespace cairn::gc::collector
