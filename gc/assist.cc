@@ -55,7 +55,7 @@ namespace {
 
 constexpr std::size_t k_quantum_objects = 64;
 constexpr std::size_t k_quantum_bytes = 16 << 10;
-constexpr std::int64_t k_wait_ns = 50'000;
+constexpr std::int64_t k_wait_ns = 20'000;
 
 // Markers for assists, as many as can run at a time. Free ones, under the lock.
 struct marker_pool {
@@ -87,55 +87,92 @@ std::ptrdiff_t take_credit(std::ptrdiff_t wanted) noexcept {
   return 0;
 }
 
-// Returns the bytes scanned; `idle`: there was nothing to do.
-std::size_t mark_quantum(sched::m& self, bool& idle) noexcept {
-  sched::runtime_section section(self);
-  marking& mark = rt().mark;
-  std::size_t scanned = 0;
-  idle = true;
-  mark.assisting.fetch_add(1, std::memory_order_seq_cst);
-  if (mark.assists_open.load(std::memory_order_seq_cst)) {
-    if (marker* m = rt().work.has_full() ? take_marker() : nullptr) {
-      m->bytes_marked = m->objects_marked = m->bytes_scanned = 0;
-      m->drain_beside(k_quantum_objects, k_quantum_bytes);
-      m->flush();
-      scanned = m->bytes_scanned;
-      idle = m->objects_marked == 0 && scanned == 0;
-      mark.assist_marked.fetch_add(m->bytes_marked, std::memory_order_relaxed);
-      mark.scanned.fetch_add(scanned, std::memory_order_relaxed);
-      give_marker(m);
-    }
+// Inside the door, with a marker, for as long as the door stays open.
+class assist {
+ public:
+  explicit assist(sched::m& self) noexcept : self_(self) {
+    sched::runtime_section section(self_);
+    rt().mark.assisting.fetch_add(1, std::memory_order_seq_cst);
+    if (!rt().work.has_full()) rt().work.ask();
+    else if (is_open()) marker_ = take_marker();
+    if (marker_ != nullptr) marker_->bytes_marked = marker_->objects_marked = marker_->bytes_scanned = 0;
   }
-  // Release: with the cycle's look at it.
-  mark.assisting.fetch_sub(1, std::memory_order_seq_cst);
-  return scanned;
-}
+  ~assist() {
+    sched::runtime_section section(self_);
+    marking& mark = rt().mark;
+    if (marker_ != nullptr) {
+      marker_->flush();
+      mark.assist_marked.fetch_add(marker_->bytes_marked, std::memory_order_relaxed);
+      mark.scanned.fetch_add(marker_->bytes_scanned, std::memory_order_relaxed);
+      give_marker(marker_);
+    }
+    mark.assisting.fetch_sub(1, std::memory_order_seq_cst);  // with the cycle's look at it
+  }
+  assist(const assist&) = delete;
+  assist& operator=(const assist&) = delete;
+
+  // Bytes scanned, 0 when nothing is left to do here.
+  std::size_t quantum() noexcept {
+    if (marker_ == nullptr || !is_open()) return 0;
+    sched::runtime_section section(self_);
+    const std::size_t before = marker_->bytes_scanned;
+    const bool more = marker_->drain_beside(k_quantum_objects, k_quantum_bytes);
+    const std::size_t scanned = marker_->bytes_scanned - before;
+    return scanned == 0 && more ? 1 : scanned;
+  }
+
+ private:
+  static bool is_open() noexcept { return rt().mark.assists_open.load(std::memory_order_seq_cst); }
+
+  sched::m& self_;
+  marker* marker_ = nullptr;
+};
 
 bool is_past_goal() noexcept {
   const pacing& p = rt().pace;
   return p.live.load(std::memory_order_relaxed) > p.goal.load(std::memory_order_relaxed);
 }
 
+void credit(sched::m& self, std::size_t work) noexcept {
+  self.assist_credit += static_cast<std::ptrdiff_t>(static_cast<double>(work) *
+                                                    rt().mark.bytes_per_work.load(std::memory_order_relaxed));
+}
+
+// Marks until the debt is paid, the quantum is over (unless the heap is past its goal) or nothing is left. True if
+// anything was done.
+bool mark_for(sched::m& self) noexcept {
+  assist a(self);
+  bool any = false;
+  while (const std::size_t work = a.quantum()) {
+    any = true;
+    credit(self, work);
+    if (self.assist_credit >= 0 || !is_past_goal()) break;
+  }
+  return any;
+}
+
+bool owes(const sched::m& self) noexcept {
+  return self.assist_credit < 0 && rt().mark.current() == phase::mark;
+}
+
 [[gnu::noinline, gnu::cold]] void pay_slow(sched::m& self) {
   marking& mark = rt().mark;
-  const std::uint64_t began = now_ns();
-  while (self.assist_credit < 0 && mark.current() == phase::mark) {
+  std::uint64_t began = now_ns();
+  const std::uint64_t first = began;
+  do {
     const double per_byte = mark.work_per_byte.load(std::memory_order_relaxed);
-    const double bytes = mark.bytes_per_work.load(std::memory_order_relaxed);
     const auto debt = static_cast<std::ptrdiff_t>(static_cast<double>(-self.assist_credit) * per_byte) + 1;
-    std::ptrdiff_t done = take_credit(debt);
-    bool idle = false;
-    if (done < debt) done += static_cast<std::ptrdiff_t>(mark_quantum(self, idle));
-    self.assist_credit += static_cast<std::ptrdiff_t>(static_cast<double>(done) * bytes);
-    if (!is_past_goal()) break;
-    if (idle && self.assist_credit < 0) {
+    credit(self, static_cast<std::size_t>(take_credit(debt)));
+    if (owes(self) && !mark_for(self) && is_past_goal()) {
       std::atomic<std::uint32_t> never{0};
       sched::in_safe_state(self, [&] { sched::futex_wait(never, 0, sched::now_ns() + k_wait_ns); });
     }
-  }
-  const std::uint64_t took = now_ns() - began;
-  mark.assist_ns.fetch_add(took, std::memory_order_relaxed);
-  rt().count.assists.add(took);
+    // Added as it goes: the cycle may end, and be reckoned up, while this thread waits.
+    const std::uint64_t now = now_ns();
+    mark.assist_ns.fetch_add(now - began, std::memory_order_relaxed);
+    began = now;
+  } while (owes(self) && is_past_goal());
+  rt().count.assists.add(began - first);
 }
 
 }  // namespace

@@ -42,26 +42,34 @@ void add(work_writer& out, const void* p) noexcept {
   if (heap::g_space.contains(word)) out.push(word & ~std::uintptr_t{7});
 }
 
+// Most of what a program stores is what it has just made, and that was born marked.
+bool is_marked(const void* p) noexcept {
+  heap::object_ref o;
+  return heap::find_object(reinterpret_cast<std::uintptr_t>(p), o) &&
+         heap::test_bit(heap::g_space.mark_word(o.first, o.index), o.index);
+}
+
 void hand_over(sched::barrier_buffer& b) noexcept {
   work_writer out(rt().work);
-  for (unsigned i = 0; i < b.n; ++i) add(out, b.words[i]);
+  for (unsigned i = 0; i < b.n; ++i)
+    if (!is_marked(b.words[i])) add(out, b.words[i]);
   b.n = 0;
 }
 
-void record(sched::m& self, const void* p) noexcept {
+[[gnu::always_inline]] inline void record(sched::m& self, const void* p) noexcept {
   if (!heap::g_space.contains(reinterpret_cast<std::uintptr_t>(p))) return;
   sched::barrier_buffer& b = self.barrier;
-  if (b.n == k_buffer_words) hand_over(b);
+  if (b.n == k_buffer_words) [[unlikely]]
+    hand_over(b);
   b.words[b.n++] = const_cast<void*>(p);
 }
 
 }  // namespace
 
-void set_barrier(bool on) noexcept {
-  const auto others = static_cast<unsigned char>(cairn_barrier_flags & ~k_marking);
+void set_barrier(unsigned bits) noexcept {
+  const unsigned others = cairn_barrier_flags & ~unsigned{k_marking | k_grey_stacks};
   // Release: see barrier_is_on. The program's stores read it without an order: a handshake makes up for that.
-  __atomic_store_n(&cairn_barrier_flags, static_cast<unsigned char>(others | (on ? k_marking : 0)),
-                   __ATOMIC_SEQ_CST);
+  __atomic_store_n(&cairn_barrier_flags, static_cast<unsigned char>(others | bits), __ATOMIC_SEQ_CST);
 }
 
 void shade(sched::m& self, const void* p) noexcept {
@@ -76,22 +84,38 @@ void flush_barrier(sched::m& self) noexcept {
 
 namespace cairn::detail {
 
+namespace {
+
+[[gnu::cold, gnu::noinline]] void record_unattached(const void* old, const void* value) noexcept {
+  gc::work_writer out(gc::rt().work);
+  gc::add(out, old);
+  gc::add(out, value);
+}
+
+}  // namespace
+
 void barrier_slow(const void* slot, const void* old, const void* value, const char* type) noexcept {
   const unsigned char flags = __atomic_load_n(&cairn_barrier_flags, __ATOMIC_RELAXED);
-  if ((flags & gc::k_check_location) != 0) gc::check_location(slot, value, type);
-  if ((flags & gc::k_check_value) != 0) gc::check_value(slot, value, type);
-  if ((flags & gc::k_marking) == 0) return;
+  if ((flags & (gc::k_check_location | gc::k_check_value)) != 0) [[unlikely]] {
+    if ((flags & gc::k_check_location) != 0) gc::check_location(slot, value, type);
+    if ((flags & gc::k_check_value) != 0) gc::check_value(slot, value, type);
+  }
+  // Once all stacks are black what they hold needs no shade. An object that has just been made has nothing to lose: so
+  // filling it ends here.
+  if ((flags & gc::k_grey_stacks) == 0) {
+    if (old == nullptr) return;
+    value = nullptr;
+  }
   sched::m* self = sched::current();
-  if (self == nullptr) {
-    gc::work_writer out(gc::rt().work);
-    gc::add(out, old);
-    gc::add(out, value);
+  if (self == nullptr) [[unlikely]] {
+    if ((flags & gc::k_marking) != 0) record_unattached(old, value);
     return;
   }
   sched::runtime_section section(*self);
-  // Looked at again: since the caller looked the cycle may have ended, and another begun.
-  gc::shade(*self, old);
-  gc::shade(*self, value);
+  // Looked at in the section: since the caller looked the cycle may have ended, and another begun.
+  if (!gc::barrier_is_on()) return;
+  gc::record(*self, old);
+  gc::record(*self, value);
 }
 
 void bulk_barrier_slow(const void* first, std::size_t bytes) noexcept {

@@ -42,6 +42,10 @@ void settle(sched::m& thread, void*) noexcept {
   if (is_at_rest(thread)) heap::flush(thread, false);
 }
 
+void count_running(const sched::m& thread) noexcept {
+  if (!is_at_rest(thread)) rt().mark.running.fetch_add(1, std::memory_order_relaxed);
+}
+
 void begin(sched::m& thread, void*) noexcept {
   heap::sweep_cached(thread, heap::the_heap.sweepgen());
   thread.assist_credit = 0;
@@ -53,10 +57,12 @@ void scan(sched::m& thread, void* stacks) noexcept {
   thread.black_bytes += heap::mark_open(thread);
   static_cast<std::atomic<std::size_t>*>(stacks)->fetch_add(scan_thread(thread), std::memory_order_relaxed);
   flush_barrier(thread);
+  count_running(thread);
 }
 
 void hand_over(sched::m& thread, void*) noexcept {
   heap::maybe_delay("cycle.round");
+  count_running(thread);
   if (!is_at_rest(thread)) scan_top(thread);
   flush_barrier(thread);
 }
@@ -125,8 +131,10 @@ void mark_shared_roots(cycle& c, marker& m) {
 
 void scan_threads(cycle& c) {
   std::atomic<std::size_t> stacks{0};
+  rt().mark.running.store(0, std::memory_order_relaxed);
   step("cycle.roots", scan, &stacks);
   c.roots.stacks = stacks.load(std::memory_order_relaxed);
+  set_barrier(k_marking);  // no stack is grey any more
 }
 
 void close_assists() noexcept {
@@ -148,6 +156,7 @@ void mark_to_the_end(marker& m) {
     drain_beside(m);  // what assists have left
     r.specials.open_weak();
     const std::size_t before = all_marked(m);
+    r.mark.running.store(0, std::memory_order_relaxed);
     step("cycle.round_begin", hand_over);
     drain_beside(m);
     heap::maybe_delay("cycle.decide");
@@ -182,7 +191,7 @@ void finish(cycle& c) {
   heap::maybe_delay("cycle.white");
   heap::the_heap.advance_generation();
   heap::maybe_delay("cycle.barrier_off");
-  set_barrier(false);
+  set_barrier(0);
   // Threads add what they made themselves, below; what some count twice in between is little and soon corrected.
   p.live.store(c.marked_bytes + outside + r.mark.black_bytes.load(std::memory_order_relaxed),
                std::memory_order_relaxed);
@@ -231,7 +240,7 @@ void run_concurrent(cycle& c) {
   assists::prepare();
 
   heap::maybe_delay("cycle.barrier_on");
-  set_barrier(true);
+  set_barrier(k_marking | k_grey_stacks);
   step("cycle.h1", begin);
   c.mark_began = now_ns();
   heap::the_heap.begin_black();

@@ -21,10 +21,10 @@
 // Why nothing is lost. A white object that the program can reach is always reached through a grey one, or grey itself:
 //   - the barrier shades what a store overwrites; so what was reachable when a stack turned black stays grey or marked
 //     however the heap is rewired, and a black stack only ever loads such objects;
-//   - and what it writes; so a grey stack cannot hide a white object in what was scanned already, be it an
-//     object, static data or a root<T>. That is why 4 comes before 5: a root that is overwritten after a thread
-//     turned black, without telling (root<T>s are, and statics that are raw pointers), has been scanned by
-//     then.
+//   - and what it writes, as long as some stack is grey; so a grey stack cannot hide a white object in what was
+//     scanned already, be it an object, static data or a root<T>. That is why 4 comes before 5: a root that is
+//     overwritten after a thread turned black, without telling (root<T>s are, and statics that are raw
+//     pointers), has been scanned by then.
 //   - new objects are marked, or belong to a stack that is grey.
 // Why one quiet round is enough. At its start no marker holds anything and every stack is black, so a white
 // reachable object needs a grey one in some buffer, or in the registers of a thread between its store and its

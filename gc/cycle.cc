@@ -26,11 +26,11 @@ namespace {
 // Marking more objects than this is worth waking helpers for: some 40 us of work against 5 to 50 us until they run.
 constexpr std::size_t k_alone_objects = 4096;
 
-void drain_with_helpers(marker& m) noexcept {
+void drain_with_helpers(marker& m, int helpers) noexcept {
   work_pool& pool = rt().work;
   pool.begin_round();
   pool.join();
-  helpers::wake();
+  helpers::wake(helpers);
   m.drain_shared();
   pool.leave();
   pool.await_others();
@@ -40,15 +40,18 @@ void drain_with_helpers(marker& m) noexcept {
 
 void drain_stopped(marker& m) noexcept {
   if (!m.drain_alone(k_alone_objects)) return;
-  if (helpers::available()) drain_with_helpers(m);
+  if (helpers::available()) drain_with_helpers(m, max_procs() - 1);
   else m.drain_alone(SIZE_MAX);
 }
 
+// Helpers only for processors that the program leaves idle: as a third thread on two they would take from it what the
+// cycle gains.
 void drain_beside(marker& m) noexcept {
   while (m.has_work() || !rt().work.is_empty()) {
     if (!m.drain_beside(k_alone_objects, SIZE_MAX)) continue;
-    if (helpers::available()) drain_with_helpers(m);
-    else m.drain_beside(SIZE_MAX, SIZE_MAX);
+    const int idle = max_procs() - 1 - rt().mark.running.load(std::memory_order_relaxed);
+    if (idle > 0 && helpers::available()) drain_with_helpers(m, idle);
+    else m.drain_beside(64 * k_alone_objects, SIZE_MAX);
   }
 }
 

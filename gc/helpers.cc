@@ -82,9 +82,9 @@ bool available() noexcept {
   return wanted > 0 && g_state.count.load(std::memory_order_relaxed) > 0;
 }
 
-void wake() noexcept {
+void wake(int n) noexcept {
   g_state.round.fetch_add(1, std::memory_order_release);
-  sched::futex_wake(g_state.round, max_procs() - 1);
+  sched::futex_wake(g_state.round, n);
 }
 
 void reset_counts() noexcept {

@@ -118,7 +118,7 @@ void start(unsigned n);  // cycle lock held, depth 0
 // World stopped. There are some; else they are wanted from now on.
 bool available() noexcept;
 // World stopped, after work_pool::begin_round: they join the round.
-void wake() noexcept;
+void wake(int n) noexcept;  // as many of them
 // Of this cycle.
 void reset_counts() noexcept;
 std::size_t bytes_marked() noexcept;

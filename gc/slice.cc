@@ -4,8 +4,10 @@
 // See gc/slice.h.
 #include "gc/slice.h"
 
+#include <sys/resource.h>
 #include <time.h>
 
+#include "cairn/go.h"
 #include "gc/mark.h"
 #include "gc/marking.h"
 #include "gc/runtime.h"
@@ -17,8 +19,19 @@ namespace {
 constexpr std::uint64_t k_slice_ns = 50'000;
 // Half of one processor's time while it is wanted: with the one worker that is never idle, 25 % of two.
 constexpr long k_sleep_ns = 50'000;
-constexpr std::uint64_t k_stolen_ns = 20'000;  // more than an interrupt takes
 constexpr int k_remember = 40;  // slices; some 4 ms, about what the kernel gives a thread at a time
+
+// How often the kernel has taken the processor away from this thread to give it to another.
+long preemptions() noexcept {
+  rusage use{};
+  getrusage(RUSAGE_THREAD, &use);
+  return use.ru_nivcsw;
+}
+
+// The program has as many threads that run as there are processors. Else the kernel finds one for this thread.
+bool all_processors_are_wanted() noexcept {
+  return rt().mark.running.load(std::memory_order_relaxed) >= max_procs();
+}
 
 }  // namespace
 
@@ -28,14 +41,12 @@ std::uint64_t thread_cpu_ns() noexcept {
   return static_cast<std::uint64_t>(t.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(t.tv_nsec);
 }
 
-void mark_slice::start_slice() noexcept {
-  wall_ = now_ns();
-  cpu_ = thread_cpu_ns();
-}
+void mark_slice::start_slice() noexcept { wall_ = now_ns(); }
 
 void mark_slice::begin(const marker& m) noexcept {
   start_slice();
-  begun_cpu_ = cpu_;
+  begun_cpu_ = thread_cpu_ns();
+  preemptions_ = preemptions();
   published_ = m.bytes_scanned;
 }
 
@@ -49,9 +60,10 @@ void mark_slice::check(const marker& m) noexcept {
   const std::uint64_t wall = now_ns() - wall_;
   if (wall < k_slice_ns) return;
   publish(m);
-  const std::uint64_t cpu = thread_cpu_ns() - cpu_;
-  if (wall > cpu + k_stolen_ns) wanted_ = k_remember;
-  if (wanted_ > 0) {
+  const long now = preemptions();
+  if (now != preemptions_) wanted_ = k_remember;
+  preemptions_ = now;
+  if (wanted_ > 0 && all_processors_are_wanted()) {
     --wanted_;
     const timespec t{0, k_sleep_ns};
     nanosleep(&t, nullptr);

@@ -4,10 +4,11 @@
 // The slices of a worker that marks beside the program: 50 us of marking, then, if the processor is wanted by others,
 // a sleep as long. On an idle processor it marks on without a pause.
 //
-// Whether it is wanted shows in the difference of wall time and CPU time: a slice that took longer than its CPU time
-// was interrupted. The kernel does that rarely, every few milliseconds, and for long; so one such slice makes the next
-// ones be followed by a sleep. Waking from a sleep a thread gets the processor at once: the program loses it for 50 us
-// at a time and not for a scheduler's tick.
+// It is wanted if the program has at least as many threads that run as there are processors, and the kernel has
+// taken this thread's processor away. It does so rarely, every few milliseconds, and for long; so one such
+// slice makes the next ones be followed by a sleep. Waking from a sleep a thread gets the processor at once:
+// the program loses it for 50 us at a time and not for a scheduler's tick. (The difference of wall time and CPU
+// time says less: a virtual machine loses time to others too.)
 //
 // Rejected: a lower priority alone. The kernel's slice is then still some milliseconds, and a worker that holds grey
 // objects and gets no time holds up the end of the cycle.
@@ -32,9 +33,10 @@ class mark_slice {
   void publish(const marker& m) noexcept;
   void start_slice() noexcept;
 
-  std::uint64_t wall_ = 0, cpu_ = 0;  // where the slice began
+  std::uint64_t wall_ = 0;  // where the slice began
   std::uint64_t begun_cpu_ = 0;
   std::size_t published_ = 0;  // of the marker's bytes_scanned
+  long preemptions_ = 0;       // of this thread so far
   int wanted_ = 0;             // slices that will still be followed by a sleep
 };
 

@@ -20,6 +20,7 @@ void work_pool::put_full(work_buf* b) noexcept {
   b->next = full_;
   full_ = b;
   n_full_.store(n_full_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  if (asked_.load(std::memory_order_relaxed)) asked_.store(false, std::memory_order_relaxed);
 }
 
 work_buf* work_pool::try_take_full() noexcept {

@@ -51,8 +51,12 @@ class work_pool {
   work_buf* wait_for_work() noexcept;
   void leave() noexcept;
   void await_others() noexcept;
-  // Somebody waits for work: a hint for those who have plenty.
-  bool is_wanted() const noexcept { return idle_.load(std::memory_order_relaxed) != 0 && !has_full(); }
+  // Somebody waits for work, or an assist asks for some: a hint for those who have plenty.
+  bool is_wanted() const noexcept {
+    return (idle_.load(std::memory_order_relaxed) != 0 || asked_.load(std::memory_order_relaxed)) &&
+           !has_full();
+  }
+  void ask() noexcept { asked_.store(true, std::memory_order_relaxed); }
 
  private:
   heap::fixed_alloc<work_buf> records_;
@@ -62,6 +66,7 @@ class work_pool {
   unsigned workers_ CAIRN_GUARDED_BY(lock_) = 0;
   std::atomic<unsigned> n_full_{0};  // Written under lock_; read without as a hint.
   std::atomic<unsigned> idle_{0};    // Likewise.
+  std::atomic<bool> asked_{false};   // Set by assists, cleared with the next full buffer.
   std::atomic<unsigned> inside_{
       0};  // Workers between join and leave. Release in leave, acquire in await_others.
 };

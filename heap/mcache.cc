@@ -81,6 +81,15 @@ void sweep_if_stale(mspan* s, std::uint32_t h) noexcept {
   s->sweepgen.store(h + 3, std::memory_order_release);
 }
 
+// Fresh memory is written before the program reads it. The store of a pointer reads first what it overwrites:
+// the system would map its page of zeros, and at the write a moment later replace it, with an interrupt to
+// every processor that runs a thread of the program (5 us for each page, measured on two).
+void touch(std::uintptr_t from, std::uintptr_t to) noexcept {
+  constexpr std::uintptr_t k_system_page = 4096;
+  for (std::uintptr_t a = from; a < to; a = (a | (k_system_page - 1)) + 1)
+    *reinterpret_cast<volatile std::uintptr_t*>(a) = 0;
+}
+
 bool open_run(mcache& c, mspan* s, unsigned span_class, std::uint64_t mask, bool black,
               refill_result& out) noexcept {
   unsigned index = 0;
@@ -94,6 +103,7 @@ bool open_run(mcache& c, mspan* s, unsigned span_class, std::uint64_t mask, bool
   const std::uintptr_t start = s->slot_address(index);
   const std::size_t bytes = n * s->elem_bytes;
   if (s->needs_zero) std::memset(reinterpret_cast<void*>(start), 0, bytes);
+  else touch(start, start + bytes);
   const std::uint64_t known = s->mask() | mask;
   g_space.masks[s->first].store(known, std::memory_order_relaxed);
   count(c, span_class, n);
