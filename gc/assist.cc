@@ -14,6 +14,7 @@
 // The door. Marking has ended when nobody has a grey object in hand (gc/concurrent.h). An assist raises `assisting`
 // before it looks whether the door is open; the cycle closes the door before it looks whether anybody is inside: both
 // sequentially consistent, so one sees the other.
+#include "gc/cycle.h"
 #include "gc/runtime.h"
 #include "heap/metadata.h"
 #include "heap/private.h"
@@ -128,10 +129,7 @@ class assist {
   marker* marker_ = nullptr;
 };
 
-bool is_past_goal() noexcept {
-  const pacing& p = rt().pace;
-  return p.live.load(std::memory_order_relaxed) > p.goal.load(std::memory_order_relaxed);
-}
+bool is_past_goal() noexcept { return rt().pace.live.load(std::memory_order_relaxed) > overshoot_limit(); }
 
 void credit(sched::m& self, std::size_t work) noexcept {
   self.assist_credit += static_cast<std::ptrdiff_t>(static_cast<double>(work) *

@@ -63,7 +63,7 @@ void scan(sched::m& thread, void* stacks) noexcept {
 void hand_over(sched::m& thread, void*) noexcept {
   heap::maybe_delay("cycle.round");
   count_running(thread);
-  if (!is_at_rest(thread)) scan_top(thread);
+  if (thread.interrupted) scan_top(thread);
   flush_barrier(thread);
 }
 

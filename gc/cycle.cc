@@ -281,13 +281,13 @@ void run_cycle(cycle_reason reason) {
       *self, [](void* p) { run_cycle_spilled(*static_cast<cycle_reason*>(p)); }, &reason);
 }
 
-namespace {
-
-// A tenth, and what is between trigger and goal of the smallest heap.
-std::size_t ceiling() noexcept {
+std::size_t overshoot_limit() noexcept {
+  constexpr std::size_t k_least = 2 << 20;
   const std::size_t goal = rt().pace.goal.load(std::memory_order_relaxed);
-  return goal > k_no_goal / 2 ? k_no_goal : goal + std::max<std::size_t>(goal / 10, 1 << 20);
+  return goal > k_no_goal / 2 ? k_no_goal : goal + std::max(goal / 20, k_least);
 }
+
+namespace {
 
 // The collector's thread has not begun, for want of a processor perhaps, and the heap has left its goal behind: who
 // allocates waits for it.
@@ -299,7 +299,7 @@ void await_start() {
   for (;;) {
     const std::uint32_t seen = r.mark.phase_word.load(std::memory_order_acquire);
     if (r.mark.current() != phase::off || !is_due() || !cycles_allowed()) break;
-    if (r.pace.live.load(std::memory_order_relaxed) < ceiling()) break;
+    if (r.pace.live.load(std::memory_order_relaxed) < overshoot_limit()) break;
     sched::park(self, r.mark.phase_word, seen, sched::now_ns() + k_look_again_ns);
     collector::request();
   }
@@ -315,7 +315,7 @@ void collect_if_due(cycle_reason reason) {
   if (!stops_the_world()) {
     if (rt().mark.current() != phase::off) return;
     collector::request();
-    if (rt().pace.live.load(std::memory_order_relaxed) >= ceiling()) await_start();
+    if (rt().pace.live.load(std::memory_order_relaxed) >= overshoot_limit()) await_start();
     return;
   }
   // The thread runs the cycle, or waits for another's: both keep it from its own work.

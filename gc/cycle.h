@@ -48,6 +48,9 @@ void run_cycle(cycle_reason reason);
 // False after exit() has begun, and while a no_gc_scope exists.
 bool cycles_allowed() noexcept;
 
+// Who allocates waits, or marks without an end, when the heap is as large as this: a twentieth over its goal, or 2 MiB,
+// which a single thread allocates in the 200 us that a cycle with nothing to mark takes.
+std::size_t overshoot_limit() noexcept;
 // Sets goal and trigger from the last cycle's figures and today's settings. Cycle lock held, or the runtime starting.
 void update_goal() noexcept;
 

@@ -4,9 +4,11 @@
 // Asking and answering; the state word is described in handshake.h.
 //
 // The asker sets the request in every word first and sends signals afterwards, so that threads which come to a
-// section's end by themselves are spared theirs. It then sleeps on `unanswered`, which counts the requests not yet
-// answered plus one of its own, and sends again every 10 ms: a signal may have come on a foreign stack, or been
-// blocked for a while. Nothing of this allocates.
+// section's end by themselves are spared theirs; for a handshake, which keeps nobody waiting, it gives them some time
+// for that. (A thread that allocates comes there every microsecond or two. A signal costs it 4, more in a virtual
+// machine, and whoever sends it as much.) It then waits for `unanswered`, which counts the requests not yet answered
+// plus one of its own, spinning at first, then asleep, and sends again every 10 ms: a signal may have come on a foreign
+// stack, or been blocked for a while. Nothing of this allocates.
 #include "sched/handshake.h"
 
 #include <fcntl.h>
@@ -31,7 +33,8 @@ namespace {
 
 constexpr std::int64_t k_resend_ns = 10'000'000;
 constexpr std::int64_t k_report_ns = 1'000'000'000;
-constexpr int k_spins = 200;
+constexpr std::int64_t k_spin_ns = 20'000;
+constexpr std::int64_t k_patience_ns = 15'000;
 // After a stop that interrupted running threads the next one waits as long as that one took, within these bounds.
 // Threads that stop the world in a loop would otherwise leave the others no time at all: who is asked again before it
 // has left the handler does not come to a single instruction of its own.
@@ -46,8 +49,10 @@ struct {
   void* arg;
 } request;
 
-// Requests that wait for an answer, plus one while the asker still hands them out. An answer subtracts with release
-// as the last thing it does to the asker's data; the asker's acquire load of zero sees all that was done before.
+// Requests that wait for an answer, plus one while the asker still hands them out; and a bit that says that the asker
+// sleeps and wants to be woken. An answer subtracts with release as the last thing it does to the asker's data; the
+// asker's acquire load of zero sees all that was done before.
+constexpr std::uint32_t k_asleep = std::uint32_t{1} << 31;
 std::atomic<std::uint32_t> unanswered{0};
 
 // Under the registry lock: when the stop began, if it interrupted anybody (else 0), and when the next may begin.
@@ -66,7 +71,7 @@ void pause_cpu() noexcept {
 
 void count_answer() noexcept {
   heap::maybe_delay("handshake");
-  if (unanswered.fetch_sub(1, std::memory_order_acq_rel) == 1) futex_wake(unanswered, 1);
+  if (unanswered.fetch_sub(1, std::memory_order_acq_rel) == (k_asleep | 1)) futex_wake(unanswered, 1);
 }
 
 // The word is requested. Returns when it is not, having done what was asked.
@@ -196,28 +201,42 @@ void report_silent(m* self) noexcept {
   errno = saved_errno;
 }
 
-void wait_for_answers(m* self) noexcept {
-  heap::maybe_delay("handshake");
-  unanswered.fetch_sub(1, std::memory_order_relaxed);  // the asker's own one
+// Spins until nobody but `left` is unanswered, for so long. True if so.
+bool spin_for_answers(std::uint32_t left, std::int64_t ns) noexcept {
+  const std::int64_t until = now_ns() + ns;
+  // Acquire: with count_answer.
+  while (unanswered.load(std::memory_order_acquire) != left) {
+    for (int i = 0; i < 8; ++i) pause_cpu();
+    if (now_ns() >= until) return false;
+  }
+  return true;
+}
+
+void sleep_for_answers(m* self) noexcept {
+  std::int64_t resend = now_ns() + k_resend_ns;
+  const std::int64_t report = now_ns() + k_report_ns;
   // Acquire, here and below: with count_answer.
-  for (int i = 0; i < k_spins && unanswered.load(std::memory_order_acquire) != 0; ++i) pause_cpu();
-  std::int64_t resend = 0, report = 0;
-  while (std::uint32_t n = unanswered.load(std::memory_order_acquire)) {
-    std::int64_t now = now_ns();
-    if (resend == 0) {
-      resend = now + k_resend_ns;
-      report = now + k_report_ns;
-    } else if (now >= resend) {
+  std::uint32_t n = unanswered.fetch_or(k_asleep, std::memory_order_acquire) | k_asleep;
+  for (; n != k_asleep; n = unanswered.load(std::memory_order_acquire)) {
+    const std::int64_t now = now_ns();
+    if (now >= resend) {
       if (now >= report) report_silent(self);
       signal_requested(self);
       resend = now + k_resend_ns;
+      continue;
     }
     futex_wait(unanswered, n, resend);
   }
 }
 
+void wait_for_answers(m* self) noexcept {
+  heap::maybe_delay("handshake");
+  unanswered.fetch_sub(1, std::memory_order_relaxed);  // the asker's own one
+  if (!spin_for_answers(0, k_spin_ns)) sleep_for_answers(self);
+}
+
 // By the holder of the registry lock, who has filled in `request`. True if any thread was running.
-bool ask_all(m* self) noexcept {
+bool ask_all(m* self, bool patient) noexcept {
   CAIRN_CHECK(self == nullptr || self->depth.load(std::memory_order_relaxed) == 0,
               "a handshake begins inside a runtime section");
   unanswered.store(1, std::memory_order_relaxed);
@@ -226,7 +245,7 @@ bool ask_all(m* self) noexcept {
     p->reported = false;
     if (p != self && ask(*p)) any = true;
   }
-  if (any) signal_requested(self);
+  if (any && !(patient && spin_for_answers(1, k_patience_ns))) signal_requested(self);
   return any;
 }
 
@@ -362,7 +381,7 @@ world_stopped stop_the_world(const char* reason) {
   acquire_for_stop(self);
   request = {reason, nullptr, nullptr};
   std::int64_t began = now_ns();
-  stop_began = ask_all(self) ? began : 0;
+  stop_began = ask_all(self, false) ? began : 0;
   wait_for_answers(self);
   return {};
 }
@@ -386,7 +405,7 @@ void handshake(void (*fn)(m&, void*), void* arg) {
   acquire_registry();
   m* self = current();
   request = {"handshake", fn, arg};
-  ask_all(self);
+  ask_all(self, true);
   for (m* p = first_m(); p != nullptr; p = p->next) {
     if (p == self) {
       call_here(*p);

@@ -60,8 +60,9 @@ struct m : heap::mcache {
   std::atomic<std::uint32_t> sleep_word{0};                     // what sleep_for parks on; never changes
   int os_thread_locks = 0;
   bool signal_was_blocked = false;  // before the thread attached; so again when it detaches
-  bool reported = false;            // named on standard error during this stop; under the registry lock
-  bool dead = false;                // the kernel knows no such thread; under the registry lock
+  bool interrupted = false;  // it answers in its signal handler, not by itself at a section's end; own thread
+  bool reported = false;     // named on standard error during this stop; under the registry lock
+  bool dead = false;         // the kernel knows no such thread; under the registry lock
 
   // ---- owned by the gc layer
   barrier_buffer barrier;

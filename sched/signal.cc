@@ -76,7 +76,11 @@ void handle(int number, siginfo_t* info, void* context) {
   int saved_errno = errno;
   m* self = current();
   if (info->si_code == SI_TKILL && info->si_pid == process && is_ours(self)) {
-    if (self != nullptr && is_asked(*self) && on_own_stack(*self)) detail_m::answer_deferred(*self);
+    if (self != nullptr && is_asked(*self) && on_own_stack(*self)) {
+      self->interrupted = true;
+      detail_m::answer_deferred(*self);
+      self->interrupted = false;
+    }
   } else {
     chain(number, info, context);
   }
