@@ -62,7 +62,7 @@ void detach_task(task_base& task) noexcept;
 [[gnu::cold]] void shade_words(const void* first, std::size_t bytes) noexcept;
 
 inline void shade_if_marking(const void* first, std::size_t bytes) noexcept {
-  if (cairn_barrier_flags != 0) [[unlikely]]
+  if (stores_are_watched()) [[unlikely]]
     shade_words(first, bytes);
 }
 
@@ -87,7 +87,7 @@ class stored_call {
   }
   void destroy() noexcept {
     std::destroy_at(std::addressof(call_));
-    if (cairn_barrier_flags != 0) [[unlikely]]
+    if (stores_are_watched()) [[unlikely]]
       bulk_barrier_slow(std::addressof(call_), sizeof call_);
     std::memset(static_cast<void*>(std::addressof(call_)), 0, sizeof call_);
   }

@@ -89,7 +89,7 @@ template <class T>
   r.old = __atomic_load_n(&slot, __ATOMIC_RELAXED);
   __atomic_store_n(&slot, value, __ATOMIC_RELAXED);
   __atomic_signal_fence(__ATOMIC_SEQ_CST);
-  r.wanted = __atomic_load_n(&cairn_barrier_flags, __ATOMIC_RELAXED) != 0;
+  r.wanted = stores_are_watched();
 #elif defined(__x86_64__)
   asm volatile(
       "movq %[slot], %[old]\n\t"
@@ -197,7 +197,7 @@ template <class T>
   static_cast<void>(old);
   static_cast<void>(value);
   __atomic_signal_fence(__ATOMIC_SEQ_CST);
-  return __atomic_load_n(&cairn_barrier_flags, __ATOMIC_RELAXED) != 0;
+  return stores_are_watched();
 #else
   unsigned flags;
   asm volatile("ldrb %w[flags], %[source]"
@@ -243,7 +243,7 @@ inline void clear_words(void* first, std::size_t bytes) noexcept {
 // last store, as the single barrier does; the words stay where they came from, so nothing can be lost before that.
 inline void look_after_copy(const void* first, std::size_t bytes) noexcept {
   asm volatile("" : : : "memory");
-  if (cairn_barrier_flags != 0) [[unlikely]]
+  if (stores_are_watched()) [[unlikely]]
     bulk_barrier_slow(first, bytes);
 }
 

@@ -14,10 +14,16 @@
 #include "cairn/detail/size_class.h"
 
 // Non-zero while stores of managed pointers must call barrier_slow: bit 0 while a cycle marks, bit 1 with ptrcheck=1.
-// Written only while a handshake makes the change seen by every attached thread; read plainly by the store sequence.
+// Written only while a handshake makes the change seen by every attached thread; read without an order by the store
+// sequence, and by everything else through `stores_are_watched`.
 extern "C" unsigned char cairn_barrier_flags;
 
 namespace cairn::detail {
+
+// Relaxed: the partner of the store in set_barrier is the handshake that follows it.
+inline bool stores_are_watched() noexcept {
+  return __atomic_load_n(&cairn_barrier_flags, __ATOMIC_RELAXED) != 0;
+}
 
 // ---- allocation --------------------------------------------------------------------------------------------------
 
