@@ -144,7 +144,7 @@ refill_result refill(mcache& c, unsigned span_class, std::uint64_t mask) noexcep
     run.mask |= mask;
     g_space.masks[span_of(run)->first].store(run.mask, std::memory_order_relaxed);
     void* slot = reinterpret_cast<void*>(run.cursor);
-    run.cursor += span_of(run)->elem_bytes;
+    set_word(run.cursor, run.cursor + span_of(run)->elem_bytes);
     return {slot, 0};
   }
   const generation now = the_heap.current();
