@@ -49,8 +49,10 @@ TEST(Cleanup, DoesNotRunWhileTheObjectIsReachable) {
   });
   for (int i = 0; i < 5; ++i) collect_and_reuse();
   EXPECT_EQ(ran, 0);
-  EXPECT_TRUE(held->is(1));
-  held.reset();
+  aside([&] {
+    EXPECT_TRUE(held->is(1));
+    held.reset();
+  });
   EXPECT_TRUE(collect_until([] { return ran == 1; }));
 }
 
@@ -120,7 +122,7 @@ TEST(Cleanup, KeepsWhatItHoldsUntilItRan) {
     });
   });
   for (int i = 0; i < 3; ++i) collect_and_reuse();
-  object.reset();
+  aside([&] { object.reset(); });
   EXPECT_TRUE(collect_until([] { return ran == 1; }));
   EXPECT_EQ(damaged, 0);
 }
@@ -151,8 +153,10 @@ TEST(Cleanup, WaitsForAnObjectThatItsFinalizerBringsBack) {
   ASSERT_TRUE(collect_until([] { return finalized == 1; }));
   for (int i = 0; i < 3; ++i) collect_and_reuse();
   EXPECT_EQ(cleaned, 0);
-  EXPECT_TRUE(back->is(1));
-  back.reset();
+  aside([] {
+    EXPECT_TRUE(back->is(1));
+    back.reset();
+  });
   EXPECT_TRUE(collect_until([] { return cleaned == 1; }));
 }
 
@@ -166,7 +170,7 @@ TEST(Cleanup, OfAnInteriorPointerIsTheWholeObjects) {
   });
   for (int i = 0; i < 3; ++i) collect_and_reuse();
   EXPECT_EQ(ran, 0);
-  inside.reset();
+  aside([&] { inside.reset(); });
   EXPECT_TRUE(collect_until([] { return ran == 1; }));
 }
 

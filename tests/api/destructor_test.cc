@@ -59,8 +59,10 @@ TEST(Destructor, WaitsUntilTheObjectIsUnreachable) {
   apart([&] { held = make_gc<type>(make_cell(1)); });
   for (int i = 0; i < 5; ++i) collect_and_reuse();
   EXPECT_EQ(type::destroyed, 0);
-  EXPECT_EQ(held->id, 77u);
-  held.reset();
+  aside([&] {
+    EXPECT_EQ(held->id, 77u);
+    held.reset();
+  });
   EXPECT_TRUE(collect_until([] { return type::destroyed == 1; }));
   EXPECT_EQ(type::wrong, 0);
 }
@@ -82,7 +84,7 @@ TEST(Destructor, OfAnArrayWaitsForTheLastPointerIntoIt) {
   apart([&] { inside = &cairn::make_gc_array<type>(50)[49].id; });
   for (int i = 0; i < 3; ++i) collect_and_reuse();
   EXPECT_EQ(type::destroyed, 0);
-  inside.reset();
+  aside([&] { inside.reset(); });
   EXPECT_TRUE(collect_until([] { return type::destroyed == 50; })) << type::destroyed;
 }
 
@@ -114,7 +116,7 @@ TEST(Destructor, OfADerivedObjectHeldByItsBaseIsTheDerivedOne) {
   apart([&] { held = gc_ptr<bird>(make_gc<bird>()); });
   collect_and_reuse();
   EXPECT_EQ(counted<6>::destroyed, 0);
-  held.reset();
+  aside([&] { held.reset(); });
   EXPECT_TRUE(collect_until([] { return counted<6>::destroyed == 1; }));
 }
 

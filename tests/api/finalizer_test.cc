@@ -46,7 +46,7 @@ TEST(Finalizer, WaitsUntilTheObjectIsUnreachable) {
   });
   for (int i = 0; i < 5; ++i) collect_and_reuse();
   EXPECT_EQ(ran, 0);
-  held.reset();
+  aside([&] { held.reset(); });
   EXPECT_TRUE(collect_until([] { return ran == 1; }));
 }
 
@@ -75,7 +75,7 @@ TEST(Finalizer, MayBringTheObjectBackOnce) {
   ASSERT_TRUE(collect_until([] { return ran == 1; }));
   for (int i = 0; i < 3; ++i) {
     collect_and_reuse();
-    ASSERT_TRUE(is_list(back, 7, 30));
+    aside([] { ASSERT_TRUE(is_list(back, 7, 30)); });
   }
   apart([&] {
     weak = back;
@@ -100,7 +100,7 @@ TEST(Finalizer, MayBeSetAgainOnAnObjectThatCameBack) {
     ASSERT_TRUE(collect_until([i] { return ran == i; })) << i;
     ASSERT_TRUE(wait_until([] { return static_cast<bool>(back); }));
     collect_and_reuse();
-    ASSERT_TRUE(back->is(3));
+    aside([] { ASSERT_TRUE(back->is(3)); });
     apart([] { back.reset(); });
   }
   EXPECT_TRUE(collect_until([] { return ran == 4; }));
@@ -176,7 +176,7 @@ TEST(Finalizer, WhatItHoldsIsKeptUntilItRan) {
     });
   });
   for (int i = 0; i < 3; ++i) collect_and_reuse();
-  held.reset();
+  aside([&] { held.reset(); });
   EXPECT_TRUE(collect_until([] { return ran == 1; }));
   EXPECT_EQ(damaged, 0);
 }
@@ -221,8 +221,10 @@ TEST(Finalizer, ABroughtBackObjectIsNotDestroyed) {
   ASSERT_TRUE(collect_until([] { return ran.load(); }));
   for (int i = 0; i < 3; ++i) collect_and_reuse();
   EXPECT_EQ(destroyed, 0);
-  EXPECT_EQ(back->x, 5u);
-  back.reset();
+  aside([] {
+    EXPECT_EQ(back->x, 5u);
+    back.reset();
+  });
   EXPECT_TRUE(collect_until([] { return destroyed == 1; }));
 }
 

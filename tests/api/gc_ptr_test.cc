@@ -101,7 +101,7 @@ TYPED_TEST(PointerIn, LetsGoOfItsObjectOnReset) {
   hand_over(handed, a.slot());
   collect_and_reuse();
   EXPECT_FALSE(is_gone(weak));
-  a.slot().reset();
+  aside([&] { a.slot().reset(); });
   EXPECT_FALSE(a.slot());
   EXPECT_TRUE(dies(weak));
 }
@@ -301,7 +301,7 @@ TYPED_TEST(PointerIn, DoesNotKeepACycleThatItLeft) {
   hand_over(handed, a.slot());
   collect_and_reuse();
   EXPECT_FALSE(is_gone(weak));
-  a.slot() = nullptr;
+  aside([&] { a.slot() = nullptr; });
   EXPECT_TRUE(dies(weak));
 }
 

@@ -32,7 +32,7 @@ TEST(Root, KeepsItsObjectUntilItIsDestroyed) {
   });
   collect_and_reuse();
   EXPECT_FALSE(is_gone(weak));
-  held.reset();
+  aside([&] { held.reset(); });
   EXPECT_TRUE(dies(weak));
 }
 
@@ -44,11 +44,13 @@ TEST(Root, ACopyKeepsTheObjectWhenTheOriginalGoes) {
     held[1] = held[0];
     weak = held[0];
   });
-  held[0].reset();
+  aside([&] { held[0].reset(); });
   collect_and_reuse();
   EXPECT_FALSE(is_gone(weak));
-  EXPECT_TRUE(held[1]->is(2));
-  held.pop_back();
+  aside([&] {
+    EXPECT_TRUE(held[1]->is(2));
+    held.pop_back();
+  });
   EXPECT_TRUE(dies(weak));
 }
 

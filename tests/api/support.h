@@ -2,9 +2,9 @@
 // SPDX-FileCopyrightText: The Cairn authors
 //
 // What tests of the public interface share: objects that know what they must contain, and ways to let go of
-// objects for good. The collector looks at stacks conservatively, so a stale word may keep an object for
-// another cycle: tests make what has to die on a thread of its own (`apart`), and wait for its death with a
-// bound (`collect_until`).
+// objects for good. The collector looks at stacks conservatively, so a stale word may keep an object: tests make
+// what has to die on a thread of its own (`apart`), use it in frames that are overwritten (`aside`), and wait for
+// its death with a bound (`collect_until`).
 #pragma once
 #include <cairn/cairn.h>
 
@@ -64,10 +64,17 @@ struct cell {
   return head == nullptr;
 }
 
-// Overwrites what calls that have returned left below the caller's frame.
-[[gnu::noinline]] inline void clear_stack() {
-  volatile std::uintptr_t words[4096];
-  for (volatile std::uintptr_t& w : words) w = 0;
+// Overwrites what calls that have returned left below the caller's frame. Not instrumented: the sanitizers' red zones
+// would be gaps in what is overwritten.
+#if defined(__clang__)
+__attribute__((noinline, no_sanitize("address", "thread", "undefined")))
+#else
+__attribute__((noinline, no_sanitize_address, no_sanitize_thread, no_sanitize_undefined))
+#endif
+inline void
+clear_stack() {
+  volatile std::uintptr_t words[16384];
+  for (std::size_t i = 0; i < 16384; ++i) words[i] = 0;
 }
 
 // Runs f on a thread of its own and waits: nothing of what it held stays on a stack.
@@ -76,21 +83,28 @@ void apart(F&& f) {
   std::thread([&] { f(); }).join();
 }
 
+// Runs f in a frame below the caller's, which the next collection overwrites: for uses of an object that is to die
+// later. In the test's own frame they would leave its address, in variables of what was inlined.
+template <class F>
+[[gnu::noinline]] void aside(F&& f) {
+  f();
+}
+
 // Allocates into the slots that a collection has freed.
 [[gnu::noinline]] inline void churn(std::size_t cells = 4000) {
   for (std::size_t i = 0; i < cells; ++i) make_cell(0xbad0bad0bad00000 + i);
 }
 
-// A collection after which dead cells do not look alive any more.
-[[gnu::noinline]] inline void collect_and_reuse() {
-  clear_stack();
+// What collects has a frame of its own below the test's, with gaps in it (large ones under AddressSanitizer): what
+// earlier calls left there stays as long as it runs. So the stack is cleared before the call, from the test's frame.
+
+namespace detail {
+[[gnu::noinline]] inline void collect_and_churn() {
   cairn::gc::collect();
   churn();
 }
-
-// Collects until `done` holds. False when it does not within k_patience.
 template <class P>
-[[gnu::noinline]] bool collect_until(P done) {
+[[gnu::noinline]] bool collect_and_wait(P& done) {
   const auto deadline = std::chrono::steady_clock::now() + k_patience;
   while (true) {
     clear_stack();
@@ -101,6 +115,20 @@ template <class P>
     }
     if (std::chrono::steady_clock::now() > deadline) return done();
   }
+}
+}  // namespace detail
+
+// A collection after which dead cells do not look alive any more.
+[[gnu::always_inline]] inline void collect_and_reuse() {
+  clear_stack();
+  detail::collect_and_churn();
+}
+
+// Collects until `done` holds. False when it does not within k_patience.
+template <class P>
+[[gnu::always_inline]] inline bool collect_until(P done) {
+  clear_stack();
+  return detail::collect_and_wait(done);
 }
 
 // Waits without collecting.
@@ -120,7 +148,7 @@ template <class T>
   return w.lock().get() == nullptr;
 }
 template <class T>
-[[gnu::noinline]] bool dies(const cairn::gc_weak<T>& w) {
+[[gnu::always_inline]] inline bool dies(const cairn::gc_weak<T>& w) {
   return collect_until([&] { return is_gone(w); });
 }
 

@@ -3,6 +3,7 @@
 //
 // What a program may do around fork, exit and the end of threads.
 #include <cairn/cairn.h>
+#include <cairn/detail/annotate.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -109,9 +110,10 @@ struct last_words {
     EXPECT_IN_CHILD(is_list(fresh, 8, 20'000));
     cairn::root<cell> rooted = fresh;
     cairn::vector<cairn::gc_ptr<cell>> v(100, cairn::gc_ptr<cell>(fresh));
+    // No collection starts; one that was under way may end.
     const auto cycles = cairn::gc::read_stats().gc_cycles;
-    for (int i = 0; i < 50; ++i) (void)cairn::make_gc_bytes(1 << 20);  // no collection starts
-    EXPECT_IN_CHILD(cairn::gc::read_stats().gc_cycles == cycles);
+    for (int i = 0; i < 50; ++i) (void)cairn::make_gc_bytes(1 << 20);
+    EXPECT_IN_CHILD(cairn::gc::read_stats().gc_cycles <= cycles + 1);
     std::puts("last words");
   }
 };
@@ -195,6 +197,9 @@ long rss_kib() {
   return 0;
 }
 
+// A sanitizer's own memory grows with every thread and everything freed: there the runtime's figures have to do.
+bool grew_little_since(long kib) { return CAIRN_ASAN || CAIRN_TSAN || rss_kib() < kib + (32 << 10); }
+
 int ten_thousand_threads() {
   auto batch = [](int n) {
     for (int i = 0; i < n; i += 10) {
@@ -223,7 +228,7 @@ int ten_thousand_threads() {
               after.metadata_bytes, before.stack_bytes, after.stack_bytes, rss_before, rss_kib());
   EXPECT_IN_CHILD(after.metadata_bytes < before.metadata_bytes + (4u << 20));
   EXPECT_IN_CHILD(after.stack_bytes < before.stack_bytes + (4u << 20));
-  EXPECT_IN_CHILD(rss_kib() < rss_before + (32 << 10));
+  EXPECT_IN_CHILD(grew_little_since(rss_before));
   return 0;
 }
 
@@ -232,7 +237,7 @@ int ten_thousand_goroutines_in_turn() {
     EXPECT_IN_CHILD(is_list(cairn::spawn([i] { return make_list(i, 5); }).get(), i, 5));
   const long rss_before = rss_kib();
   for (std::uint64_t i = 0; i < 5'000; ++i) cairn::spawn([i] { return make_list(i, 5); }).get();
-  EXPECT_IN_CHILD(rss_kib() < rss_before + (32 << 10));
+  EXPECT_IN_CHILD(grew_little_since(rss_before));
   return 0;
 }
 
