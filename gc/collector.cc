@@ -9,7 +9,7 @@
 
 #include <system_error>
 
-#include "gc/cycle.h"
+#include "gc/cycle_state.h"
 #include "gc/runtime.h"
 #include "heap/private.h"
 #include "sched/futex.h"
@@ -20,8 +20,11 @@ namespace {
 struct state {
   std::atomic<std::uint32_t> signal{0};  // Raised by request; the thread sleeps on its value.
   std::atomic<bool> requested{false};    // And has not begun: further requests are the same one.
+  // Written by take_over, read and cleared by the thread. Release and acquire: with `begun`.
+  std::atomic<bool> taken_over{false};
 };
 CAIRN_PRIVATE constinit state g_state;
+CAIRN_PRIVATE constinit cycle g_begun{};
 
 void* body(void*) {
   pthread_setname_np(pthread_self(), "cairn-gc");
@@ -33,7 +36,8 @@ void* body(void*) {
       continue;
     }
     seen = signal;
-    run_cycle(cycle_reason::heap);
+    if (g_state.taken_over.exchange(false, std::memory_order_acquire)) finish_cycle(g_begun);
+    else run_cycle(cycle_reason::heap);
     // Only now: the trigger is the next cycle's.
     g_state.requested.store(false, std::memory_order_release);
   }
@@ -56,6 +60,13 @@ void start() {
 void request() noexcept {
   if (g_state.requested.load(std::memory_order_relaxed)) return;
   if (g_state.requested.exchange(true, std::memory_order_acq_rel)) return;
+  g_state.signal.fetch_add(1, std::memory_order_release);
+  sched::futex_wake(g_state.signal, 1);
+}
+
+void take_over(const cycle& c) noexcept {
+  g_begun = c;
+  g_state.taken_over.store(true, std::memory_order_release);
   g_state.signal.fetch_add(1, std::memory_order_release);
   sched::futex_wake(g_state.signal, 1);
 }

@@ -229,7 +229,6 @@ void learn_pace(cycle& c, const marker& m) noexcept {
 }  // namespace
 
 void run_concurrent(cycle& c) {
-  runtime& r = rt();
   CAIRN_CHECK(!heap::the_heap.needs_sweep(), "a cycle starts with spans still to sweep");
   await_gap();
   if (c.is_forced()) step("cycle.settle", settle);
@@ -246,17 +245,37 @@ void run_concurrent(cycle& c) {
   heap::the_heap.begin_black();
   start_pace(c);
   set_phase(phase::mark);
+  const std::uint64_t cpu = thread_cpu_ns();
+  mark_shared_roots(c, m);
+  scan_threads(c);
+  c.cpu_ns = thread_cpu_ns() - cpu;
+  continue_marking(c);
+}
+
+void begin_marking_stopped(cycle& c, marker& m, const sched::world_stopped& stopped) noexcept {
+  set_barrier(k_marking);
+  heap::the_heap.begin_black();
+  sched::for_each_m(stopped, [](sched::m& thread) {
+    thread.assist_credit = 0;
+    thread.black_bytes = heap::mark_open(thread);
+  });
+  start_pace(c);
+  rt().mark.running.store(1, std::memory_order_relaxed);  // the caller: nobody else did when it began
+  m.flush();
+  set_phase(phase::mark);
+}
+
+void continue_marking(cycle& c) {
+  runtime& r = rt();
+  marker& m = the_marker();
   mark_slice slice;
   slice.begin(m);
   m.slice = c.is_forced() ? nullptr : &slice;
-  mark_shared_roots(c, m);
-  scan_threads(c);
   mark_to_the_end(m);
-
   set_phase(phase::mark_termination);
   r.specials.decide(m, drain_beside);
   m.slice = nullptr;
-  c.cpu_ns = slice.end(m);
+  c.cpu_ns += slice.end(m);
   c.marked = now_ns();
   c.marked_bytes = all_marked(m);
   check_marked(c);

@@ -100,8 +100,7 @@ void finish(cycle& c, const sched::world_stopped& stopped) noexcept {
   heap::the_heap.begin_sweep();
 }
 
-void run_stopped(cycle& c, const sched::world_stopped& stopped) noexcept {
-  runtime& r = rt();
+marker& mark_roots_stopped(cycle& c, const sched::world_stopped& stopped) noexcept {
   c.mark_began = now_ns();
   prepare(c, stopped);
   if (cairn::detail::check_level >= 3) check_heap(stopped);
@@ -109,7 +108,12 @@ void run_stopped(cycle& c, const sched::world_stopped& stopped) noexcept {
   m.bytes_marked = m.objects_marked = m.bytes_scanned = 0;
   helpers::reset_counts();
   c.roots = mark_roots(m, stopped);
-  drain_stopped(m);
+  return m;
+}
+
+// All is marked.
+void end_stopped(cycle& c, marker& m, const sched::world_stopped& stopped) noexcept {
+  runtime& r = rt();
   heap::maybe_delay("cycle.marked");
   r.specials.decide(m, drain_stopped);
   CAIRN_ASSERT(!m.has_work(), "marking ended with work left");
@@ -122,6 +126,12 @@ void run_stopped(cycle& c, const sched::world_stopped& stopped) noexcept {
         heap::report("check: the object at {} {}", p, what);
       }))
     heap::fatal_error("check=3: specials disagree with the heap (see above)");
+}
+
+void run_stopped(cycle& c, const sched::world_stopped& stopped) noexcept {
+  marker& m = mark_roots_stopped(c, stopped);
+  drain_stopped(m);
+  end_stopped(c, m, stopped);
 }
 
 // ---- either ---------------------------------------------------------------------------------------------------------
@@ -179,10 +189,9 @@ void trace(cycle& c) noexcept {
   }
 }
 
-// Cycle lock held, depth 0.
-void run_locked(cycle_reason reason) {
+// Cycle lock held, depth 0: what comes before the stop or the first handshake.
+void begin_cycle(cycle& c, cycle_reason reason) {
   runtime& r = rt();
-  cycle c{};
   c.reason = reason;
   c.began = now_ns();
   c.record.heap_at_start = r.pace.live.load(std::memory_order_relaxed);
@@ -191,6 +200,23 @@ void run_locked(cycle_reason reason) {
   r.specials.reserve();
   if (helpers::are_wanted()) helpers::start(static_cast<unsigned>(max_procs() - 1));
   finish_sweep();
+}
+
+void end_cycle(cycle& c, bool was_stopped) noexcept {
+  runtime& r = rt();
+  c.ended = now_ns();
+  if (was_stopped) count_stopped(c);
+  else count_concurrent(c);
+  r.count.cycles.fetch_add(1, std::memory_order_relaxed);
+  if (c.reason == cycle_reason::forced) r.count.forced.fetch_add(1, std::memory_order_relaxed);
+  r.pace.last_cycle_end_ns.store(c.ended, std::memory_order_relaxed);
+  trace(c);
+}
+
+// Cycle lock held, depth 0.
+void run_locked(cycle_reason reason) {
+  cycle c;
+  begin_cycle(c, reason);
   if (stops_the_world()) {
     with_loaded_objects(
         [](void* p) {
@@ -201,13 +227,7 @@ void run_locked(cycle_reason reason) {
   } else {
     run_concurrent(c);
   }
-  c.ended = now_ns();
-  if (stops_the_world()) count_stopped(c);
-  else count_concurrent(c);
-  r.count.cycles.fetch_add(1, std::memory_order_relaxed);
-  if (reason == cycle_reason::forced) r.count.forced.fetch_add(1, std::memory_order_relaxed);
-  r.pace.last_cycle_end_ns.store(c.ended, std::memory_order_relaxed);
-  trace(c);
+  end_cycle(c, stops_the_world());
 }
 
 }  // namespace
@@ -237,6 +257,13 @@ void release_cycle_lock() noexcept {
   sched::futex_wake(rt().cycle_lock_released, INT32_MAX);
 }
 
+// The cycle lock is given up, and those who work on are told.
+void after_cycle() noexcept {
+  release_cycle_lock();
+  background::wake();
+  if (!rt().specials.queue.empty()) finalizers::wake();
+}
+
 bool is_due() noexcept {
   const pacing& p = rt().pace;
   return p.live.load(std::memory_order_relaxed) >= p.trigger.load(std::memory_order_relaxed);
@@ -262,9 +289,7 @@ void run_cycle_spilled(cycle_reason reason) {
     acquire_cycle_lock();
   }
   if (cycles_allowed()) run_locked(reason);
-  release_cycle_lock();
-  background::wake();
-  if (!rt().specials.queue.empty()) finalizers::wake();
+  after_cycle();
 }
 
 }  // namespace
@@ -308,12 +333,94 @@ void await_start() {
 
 }  // namespace
 
+// ---- a cycle at once, see gc/concurrent.h ---------------------------------------------------------------------------
+
+namespace {
+
+// The last cycle had next to nothing to look at, and nothing that grows with the heap comes in its way.
+bool had_little_to_mark() noexcept {
+  constexpr std::size_t k_bytes = 64 << 10;
+  constexpr std::size_t k_things = 256, k_pages = 2048;
+  const runtime& r = rt();
+  const pacing& p = r.pace;
+  return p.last_scanned + p.stack_bytes.load(std::memory_order_relaxed) +
+                 p.globals_bytes.load(std::memory_order_relaxed) + root_slots::bytes() <=
+             k_bytes &&
+         heap::the_heap.pages_in_use() <= k_pages && r.specials.size() <= k_things &&
+         !r.specials.any_armed.load(std::memory_order_relaxed);
+}
+
+bool runs_alone(const sched::m& self) {
+  bool alone = true;
+  sched::registry_guard held;
+  sched::for_each_m(held, [&](const sched::m& thread) {
+    if (&thread != &self && thread.state.load(std::memory_order_relaxed) == sched::k_running) alone = false;
+  });
+  return alone;
+}
+
+// True if the cycle is over; else the rest of it is the collector's.
+bool mark_at_once(cycle& c, const sched::world_stopped& stopped) noexcept {
+  // Some 20 us; what a handshake would have cost besides.
+  constexpr std::size_t k_objects = 2048, k_bytes = 64 << 10;
+  marker& m = mark_roots_stopped(c, stopped);
+  if (m.drain_alone(k_objects, k_bytes)) {
+    begin_marking_stopped(c, m, stopped);
+    return false;
+  }
+  rt().pace.last_scanned = m.bytes_scanned;
+  end_stopped(c, m, stopped);
+  return true;
+}
+
+void run_at_once(void*) {
+  struct {
+    cycle c;
+    bool over = false;
+  } here;
+  begin_cycle(here.c, cycle_reason::heap);
+  with_loaded_objects(
+      [](void* p) {
+        const sched::world_stopped stopped = sched::stop_the_world("a collection");
+        auto& to = *static_cast<decltype(here)*>(p);
+        to.over = mark_at_once(to.c, stopped);
+      },
+      &here);
+  if (!here.over) return collector::take_over(here.c);
+  end_cycle(here.c, true);
+  after_cycle();
+}
+
+// True if there is no cycle to wait for any more.
+bool try_at_once() {
+  runtime& r = rt();
+  sched::m& self = sched::self();
+  if (!had_little_to_mark() || !runs_alone(self)) return false;
+  if (!r.cycle_lock.try_lock()) return false;
+  if (!is_due() || !cycles_allowed()) {
+    release_cycle_lock();
+    return true;
+  }
+  const std::uint64_t began = now_ns();
+  sched::spill_and_call(self, run_at_once, nullptr);
+  r.count.pauses.add(now_ns() - began);
+  return true;
+}
+
+}  // namespace
+
+void finish_cycle(cycle& c) {
+  continue_marking(c);
+  end_cycle(c, false);
+  after_cycle();
+}
+
 void collect_if_due(cycle_reason reason) {
   if (!is_due()) [[likely]]
     return;
   if (!cycles_allowed()) return;
   if (!stops_the_world()) {
-    if (rt().mark.current() != phase::off) return;
+    if (rt().mark.current() != phase::off || try_at_once()) return;
     collector::request();
     if (rt().pace.live.load(std::memory_order_relaxed) >= overshoot_limit()) await_start();
     return;

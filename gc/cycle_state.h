@@ -13,7 +13,7 @@
 namespace cairn::gc {
 
 struct cycle {
-  cycle_reason reason;
+  cycle_reason reason = cycle_reason::heap;
   cycle_record record;
   root_sizes roots;
   std::size_t marked_bytes = 0;   // of objects that were reached, or born marked
@@ -26,6 +26,9 @@ struct cycle {
     return reason == cycle_reason::forced || reason == cycle_reason::out_of_memory;
   }
 };
+
+// The rest of a cycle that collector::take_over was given; gives the cycle lock up.
+void finish_cycle(cycle& c);
 
 // Marks everything reachable from what `m` and the pool hold, with the helpers if it is more than a little. With the
 // world stopped, or beside the program; then the helpers' and the assists' marks are not waited for.

@@ -164,7 +164,9 @@ bool marker::drain(std::size_t objects, std::size_t bytes) noexcept {
   }
 }
 
-bool marker::drain_alone(std::size_t budget) noexcept { return drain<false, false>(budget, SIZE_MAX); }
+bool marker::drain_alone(std::size_t objects, std::size_t bytes) noexcept {
+  return drain<false, false>(objects, bytes);
+}
 void marker::drain_shared() noexcept { drain<true, true>(0, 0); }
 bool marker::drain_beside(std::size_t objects, std::size_t bytes) noexcept {
   return drain<true, false>(objects, bytes);

@@ -68,8 +68,9 @@ class marker {
   // Scans the object's fields as if it were newly marked; the object itself stays as it is.
   void scan_object(const heap::object_ref& o) noexcept;
 
-  // Until no candidate is left here. Alone: no other worker marks. Stops early, true, after `budget` objects.
-  bool drain_alone(std::size_t budget) noexcept;
+  // Until no candidate is left here. Alone: no other worker marks. Stops early, true, after so many objects, or
+  // bytes of scanning.
+  bool drain_alone(std::size_t objects, std::size_t bytes = SIZE_MAX) noexcept;
   // With others: until the pool's round is over.
   void drain_shared() noexcept;
   // Beside the program, waiting for nobody. Stops early, true, after `objects` or `bytes` of scanning.

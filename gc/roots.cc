@@ -359,6 +359,8 @@ bool owns(const void* p) noexcept {
   return false;
 }
 
+std::size_t bytes() noexcept { return g_pool.n_slabs.load(std::memory_order_relaxed) * sizeof(slab); }
+
 std::size_t in_use() noexcept {
   heap::lock_guard guard(g_pool.lock);
   return g_pool.n_slabs.load(std::memory_order_relaxed) * slab::k_slots - g_pool.n_free;

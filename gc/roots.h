@@ -56,6 +56,7 @@ void release(void** slot) noexcept;
 void flush(sched::m& thread) noexcept;  // a detaching thread's free ones; in a section
 void mark(marker& m) noexcept;
 std::size_t in_use() noexcept;
+std::size_t bytes() noexcept;       // that a cycle looks at
 bool owns(const void* p) noexcept;  // `p` is one
 }  // namespace root_slots
 

@@ -72,6 +72,8 @@ struct counters {
   histogram_recorder pauses, assists;
 };
 
+struct cycle;
+
 struct runtime {
   runtime_options options;     // Immutable after start; percent, limit and procs live on elsewhere.
   std::uint64_t start_ns = 0;  // Immutable after start.
@@ -107,6 +109,8 @@ marker& the_marker() noexcept;
 namespace collector {
 void start();             // at depth 0
 void request() noexcept;  // a cycle is due
+// The rest of a cycle that its thread has begun, with the cycle lock, which the collector's thread gives up.
+void take_over(const cycle& c) noexcept;
 }  // namespace collector
 
 // Threads that mark besides the one that runs the cycle: one less than max_procs(). Started at the first cycle after

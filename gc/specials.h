@@ -133,6 +133,8 @@ class specials {
   // World stopped: every special's object is allocated.
   bool check(void (*complain)(const void* object, const char* what)) noexcept;
 
+  std::size_t size() const noexcept { return n_specials_.load(std::memory_order_relaxed); }
+
   // For the thread that runs them: a special popped from the queue is given back here.
   void recycle(special* s) noexcept { records_.give(s); }
 
