@@ -14,6 +14,7 @@
 
 #include <fmt/format.h>
 
+#include "bench/pause/process_stops.h"
 #include "bench/pause/report_html.h"
 #include "bench/pause/report_text.h"
 
@@ -95,6 +96,7 @@ int measure_and_report(const command_line& line, const std::vector<std::string>&
     }
   }
   tick_clock::calibrate();
+  count_process_stops();
   experiment out{
       .what = line.what, .command = command_of(arguments), .machine = machine_line(), .date = date_now()};
   measure(out);

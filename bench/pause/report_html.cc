@@ -24,6 +24,7 @@ h1 { font-size: 1.6rem; margin: 0 0 .3rem; } h2 { font-size: 1.15rem; margin: 0 
 code { font: 13px/1.4 ui-monospace, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; margin: .8rem 0 1.6rem; }
 dt { color: var(--faint); } dd { margin: 0; }
+.spoilt { border: 2px solid var(--run); padding: .5rem .8rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: 14px; }
 th, td { text-align: right; padding: .22rem .5rem; border-bottom: 1px solid var(--grid); white-space: nowrap; }
@@ -135,6 +136,9 @@ std::string html_report(const experiment& from) {
       "what this machine does to such a loop without any collector. <em>Switched</em>: the kernel took the "
       "thread "
       "off its core meanwhile (an involuntary context switch).</p>\n";
+  if (const std::string spoilt = spoilt_by(from); !spoilt.empty()) {
+    out += "<p class=\"spoilt\">" + spoilt + "</p>\n";
+  }
   out += facts(from) + table(from) + comparison_table(from);
   for (lap_kind kind : {lap_kind::unit, lap_kind::insert, lap_kind::batch}) out += latency_figure(from, kind);
   out += heap_figure(from) + long_lap_figure(from);

@@ -96,6 +96,7 @@ std::string text_report(const experiment& from) {
   }
   out += collector_lines(from) + rate_line(from);
   if (from.what.repeat > 1) out += fmt::format("medians of {} rounds\n", from.what.repeat);
+  if (const std::string spoilt = spoilt_by(from); !spoilt.empty()) out += "SPOILT: " + spoilt + "\n";
   out += "switched: the kernel took the thread off its core meanwhile (involuntary context switch)\n";
   return out;
 }

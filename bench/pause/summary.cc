@@ -169,6 +169,19 @@ series laps_of(const experiment& from, lap_kind kind, bool control) {
   return out;
 }
 
+std::string spoilt_by(const experiment& from) {
+  unsigned stops = 0;
+  for (const round_record& round : from.rounds) {
+    for (const auto* run : {&round.control, &round.collected}) stops += *run ? (*run)->stops : 0;
+  }
+  if (stops == 0) return "";
+  return fmt::format(
+      "While this was recorded the process was stopped {} time{} by a signal from outside (SIGSTOP or the "
+      "like): the "
+      "longest intervals may be those and nothing else.",
+      stops, stops == 1 ? "" : "s");
+}
+
 bool has_control(const experiment& from) { return from.what.control != control_mode::off; }
 bool has_collected(const experiment& from) { return from.what.control != control_mode::only; }
 

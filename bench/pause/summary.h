@@ -50,6 +50,8 @@ collector_summary collector_of(const experiment& from);
 
 // All rounds' laps of a kind; `control`: of the control runs.
 series laps_of(const experiment& from, lap_kind kind, bool control);
+// Empty, or one sentence: something outside spoilt the figures.
+std::string spoilt_by(const experiment& from);
 bool has_control(const experiment& from);
 bool has_collected(const experiment& from);
 // One row of one run, for the lines of single rounds.

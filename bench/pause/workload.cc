@@ -9,6 +9,8 @@
 #include <cstdlib>
 #include <optional>
 
+#include "bench/pause/process_stops.h"
+
 namespace pause_bench {
 namespace {
 
@@ -254,6 +256,7 @@ void workload::record(session& shared, run_record& out) {
       std::chrono::milliseconds(10), std::chrono::milliseconds(200)));
   out.before = cairn::gc::read_stats();
   const double cpu = cpu_seconds();
+  const unsigned stops = process_stops();
   const auto begin = steady_clock::now();
   out.begin_ticks = tick_clock::now();
   shared.now.store(phase::recording, std::memory_order_relaxed);
@@ -262,6 +265,7 @@ void workload::record(session& shared, run_record& out) {
   out.seconds = seconds_f(steady_clock::now() - begin).count();
   out.cpu_seconds = cpu_seconds() - cpu;
   out.after = cairn::gc::read_stats();
+  out.stops = process_stops() - stops;
   watching.stop();
   out.samples = watching.samples();
 }

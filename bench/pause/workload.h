@@ -40,6 +40,7 @@ struct run_record {
   std::uint64_t objects = 0;  // allocated, or taken from the stock
   cairn::gc::stats before{}, after{};
   std::vector<sample> samples;
+  unsigned stops = 0;  // of the whole process, by a signal
 };
 
 class workload {
