@@ -9,9 +9,10 @@ namespace {
 
 using cairn::gc_ptr;
 
-void exchange(gc_ptr<auto>& a, gc_ptr<auto>& b) {
-  auto* from_a = a.get();
-  auto* from_b = b.get();
+template <class T>
+void exchange(gc_ptr<T>& a, gc_ptr<T>& b) {
+  T* from_a = a.get();
+  T* from_b = b.get();
   a = from_b;
   b = from_a;
 }
