@@ -276,7 +276,9 @@ bool lock_while_due() {
   while (is_due()) {
     const std::uint32_t seen = r.cycle_lock_released.load(std::memory_order_acquire);
     if (r.cycle_lock.try_lock()) return true;
-    sched::park(sched::self(), r.cycle_lock_released, seen);
+    // The collector's thread is not attached, and must not be.
+    if (sched::m* self = sched::current()) sched::park(*self, r.cycle_lock_released, seen);
+    else sched::futex_wait(r.cycle_lock_released, seen);
   }
   return false;
 }

@@ -73,8 +73,8 @@ __attribute__((noinline, no_sanitize_address, no_sanitize_thread, no_sanitize_un
 #endif
 inline void
 clear_stack() {
-  volatile std::uintptr_t words[16384];
-  for (std::size_t i = 0; i < 16384; ++i) words[i] = 0;
+  std::uintptr_t words[16384];
+  for (volatile std::uintptr_t& word : words) word = 0;
 }
 
 // Runs f on a thread of its own and waits: nothing of what it held stays on a stack.
