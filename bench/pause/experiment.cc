@@ -14,7 +14,7 @@
 
 #include <fmt/format.h>
 
-#include "bench/pause/process_stops.h"
+#include "bench/pause/disturbance.h"
 #include "bench/pause/report_html.h"
 #include "bench/pause/report_text.h"
 

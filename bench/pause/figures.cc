@@ -263,7 +263,7 @@ std::string heap_figure(const experiment& from) {
   const auto cycles = run->after.gc_cycles - run->before.gc_cycles;
   const auto assists = run->after.assists - run->before.assists;
   std::string legend = legend_item("run", "heap") + legend_item("goal", "goal") +
-                       legend_item("cycle", fmt::format("{} cycles", cycles)) +
+                       legend_item("cycle", fmt::format("cycles ({} ended)", cycles)) +
                        legend_item("assist", fmt::format("{} assists, longest {}", assists.count(),
                                                          show_duration_us(assists.max().count() / 1e3)));
   return figure(

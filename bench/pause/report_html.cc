@@ -78,14 +78,7 @@ std::string facts(const experiment& from) {
   out += fact("recorded", length);
   const collector_summary gc = collector_of(from);
   if (has_collected(from)) {
-    std::string text = fmt::format(
-        "{} cycles in {:.1f} s, {:.2f} ms of CPU for marking each; {:.0f} % of one CPU in all", gc.cycles,
-        gc.seconds, gc.mark_ms_per_cycle, 100 * gc.cpu_share);
-    if (gc.heap_to_goal_median > 0) {
-      text += fmt::format("; largest heap against goal {:.2f} (median), {:.2f} (most)",
-                          gc.heap_to_goal_median, gc.heap_to_goal_most);
-    }
-    out += fact("collector", text);
+    out += fact("collector", collector_sentence(from));
     out += fact("allocated", fmt::format("{:.2f} million objects a second", gc.million_objects));
   }
   return out + "</dl>\n";

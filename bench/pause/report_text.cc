@@ -26,15 +26,11 @@ std::string line(const summary_row& row) {
 
 std::string collector_lines(const experiment& from) {
   if (!has_collected(from)) return "";
-  const collector_summary gc = collector_of(from);
-  std::string out = fmt::format(
-      "\n{} cycles in {:.1f} s; marking {:.2f} ms CPU each; collecting took {:.0f} % of a CPU\n", gc.cycles,
-      gc.seconds, gc.mark_ms_per_cycle, 100 * gc.cpu_share);
-  if (gc.heap_to_goal_median > 0) {
-    out += fmt::format("largest heap seen in a cycle, against its goal: median {:.2f}, most {:.2f}\n",
-                       gc.heap_to_goal_median, gc.heap_to_goal_most);
-  }
-  if (gc.cycles < 3) out += "fewer than three cycles: a longer --duration would say more\n";
+  std::string out = "\n";
+  // A clause a line.
+  for (char c : collector_sentence(from)) out += c == ';' ? std::string("\n ") : std::string(1, c);
+  out += "\n";
+  if (collector_of(from).cycles < 3) out += "fewer than three cycles: a longer --duration would say more\n";
   return out;
 }
 

@@ -57,6 +57,9 @@ std::vector<cycle_seen> cycles_in(const std::vector<sample>& samples) {
     out.push_back({samples[begin].due_ticks, samples[i].end_ticks, ratio});
     begin = i;
   }
+  if (!samples.empty() && samples.back().marking) {
+    out.push_back({samples[begin].due_ticks, samples.back().end_ticks, 0});
+  }
   return out;
 }
 

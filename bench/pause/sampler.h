@@ -44,7 +44,7 @@ class sampler {
 // A point of time and size of a cycle, as the samples show it.
 struct cycle_seen {
   std::uint64_t begin_ticks, end_ticks;
-  double heap_to_goal;  // the largest heap while it ran, against its goal; 0: no goal
+  double heap_to_goal;  // the largest heap while it ran, against its goal; 0: no goal, or not over yet
 };
 // A stopped cycle is seen as the time from when one reading was due to the end of the next.
 std::vector<cycle_seen> cycles_in(const std::vector<sample>& samples);

@@ -136,7 +136,7 @@ std::vector<comparison> compare_with_control(const experiment& from) {
 collector_summary collector_of(const experiment& from) {
   collector_summary out;
   std::vector<double> ratios;
-  double gc_ns = 0, mark_ns = 0;
+  auto ms = [](std::chrono::nanoseconds time) { return static_cast<double>(time.count()) / 1e6; };
   for (const round_record& round : from.rounds) {
     if (!round.collected) continue;
     const run_record& run = *round.collected;
@@ -144,19 +144,34 @@ collector_summary collector_of(const experiment& from) {
     const auto& b = run.after;
     out.seconds += run.seconds;
     out.cycles += b.gc_cycles - a.gc_cycles;
-    mark_ns += static_cast<double>((b.mark_time - a.mark_time).count());
-    gc_ns += static_cast<double>(
-        (b.mark_time - a.mark_time + b.assist_time - a.assist_time + b.sweep_time - a.sweep_time).count());
+    out.mark_ms += ms(b.mark_time - a.mark_time);
+    out.assist_ms += ms(b.assist_time - a.assist_time);
+    out.sweep_ms += ms(b.sweep_time - a.sweep_time);
+    out.cpus_used += run.disturbed.own_cpus * run.seconds;
     for (const cycle_seen& cycle : cycles_in(run.samples)) {
       if (cycle.heap_to_goal > 0) ratios.push_back(cycle.heap_to_goal);
     }
   }
-  if (out.seconds > 0) out.cpu_share = gc_ns / 1e9 / out.seconds;
-  if (out.cycles > 0) out.mark_ms_per_cycle = mark_ns / 1e6 / static_cast<double>(out.cycles);
+  if (out.seconds > 0) {
+    for (double* sum : {&out.mark_ms, &out.assist_ms, &out.sweep_ms, &out.cpus_used}) *sum /= out.seconds;
+  }
   if (!ratios.empty()) out.heap_to_goal_most = *std::max_element(ratios.begin(), ratios.end());
   out.heap_to_goal_median = median(ratios);
   out.million_objects = objects_rate(from, false);
   out.control_million_objects = objects_rate(from, true);
+  return out;
+}
+
+std::string collector_sentence(const experiment& from) {
+  const collector_summary gc = collector_of(from);
+  std::string out = fmt::format("{} cycles ended in {:.1f} s", gc.cycles, gc.seconds);
+  out += fmt::format("; a second had {:.0f} ms of marking, {:.0f} of assists, {:.0f} of background sweeping",
+                     gc.mark_ms, gc.assist_ms, gc.sweep_ms);
+  out += fmt::format("; the process used {:.2f} CPUs", gc.cpus_used);
+  if (gc.heap_to_goal_median > 0) {
+    out += fmt::format("; largest heap seen in a cycle against its goal: median {:.2f}, most {:.2f}",
+                       gc.heap_to_goal_median, gc.heap_to_goal_most);
+  }
   return out;
 }
 
@@ -170,16 +185,30 @@ series laps_of(const experiment& from, lap_kind kind, bool control) {
 }
 
 std::string spoilt_by(const experiment& from) {
+  constexpr double k_noisy_cpus = 0.08;
   unsigned stops = 0;
+  double others = 0;
   for (const round_record& round : from.rounds) {
-    for (const auto* run : {&round.control, &round.collected}) stops += *run ? (*run)->stops : 0;
+    for (const auto* run : {&round.control, &round.collected}) {
+      if (!*run) continue;
+      stops += (*run)->disturbed.stops;
+      others = std::max(others, (*run)->disturbed.others_cpus);
+    }
   }
-  if (stops == 0) return "";
-  return fmt::format(
-      "While this was recorded the process was stopped {} time{} by a signal from outside (SIGSTOP or the "
-      "like): the "
-      "longest intervals may be those and nothing else.",
-      stops, stops == 1 ? "" : "s");
+  std::string out;
+  if (others > k_noisy_cpus) {
+    out += fmt::format(
+        "Other processes used up to {:.2f} CPUs while this was recorded: the tails are theirs, too. ", others);
+  }
+  if (stops != 0) {
+    out += fmt::format(
+        "The process was stopped {} time{} by a signal from outside (SIGSTOP or the like): the longest "
+        "intervals may be "
+        "those and nothing else. ",
+        stops, stops == 1 ? "" : "s");
+  }
+  if (!out.empty()) out.pop_back();
+  return out;
 }
 
 bool has_control(const experiment& from) { return from.what.control != control_mode::off; }

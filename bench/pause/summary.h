@@ -37,20 +37,22 @@ struct comparison {
 struct collector_summary {
   double seconds = 0;
   std::uint64_t cycles = 0;
-  double cpu_share = 0;          // of one CPU
-  double mark_ms_per_cycle = 0;  // CPU
-  double million_objects = 0;    // a second, median of the rounds
+  // Milliseconds in a second: CPU time of marking and sweeping, assists as the threads felt them.
+  double mark_ms = 0, assist_ms = 0, sweep_ms = 0;
+  double cpus_used = 0;        // by the process
+  double million_objects = 0;  // a second, median of the rounds
   double control_million_objects = 0;
   double heap_to_goal_median = 0, heap_to_goal_most = 0;  // at cycles' ends; 0: none seen
 };
 
+std::string collector_sentence(const experiment& from);
 std::vector<summary_block> summarize(const experiment& from);
 std::vector<comparison> compare_with_control(const experiment& from);
 collector_summary collector_of(const experiment& from);
 
 // All rounds' laps of a kind; `control`: of the control runs.
 series laps_of(const experiment& from, lap_kind kind, bool control);
-// Empty, or one sentence: something outside spoilt the figures.
+// Empty, or how something outside spoilt the figures.
 std::string spoilt_by(const experiment& from);
 bool has_control(const experiment& from);
 bool has_collected(const experiment& from);

@@ -2,14 +2,10 @@
 // SPDX-FileCopyrightText: The Cairn authors
 #include "bench/pause/workload.h"
 
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <optional>
-
-#include "bench/pause/process_stops.h"
 
 namespace pause_bench {
 namespace {
@@ -32,13 +28,6 @@ void learn_thresholds(std::array<series, k_lap_kinds>& laps, const std::array<se
     if (seen.count() != 0)
       laps[kind].look_from_ns = std::max<std::uint64_t>(3000, seen.percentile_ns(50) * 3 / 2);
   }
-}
-
-double cpu_seconds() {
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  auto seconds = [](const timeval& t) { return double(t.tv_sec) + double(t.tv_usec) / 1e6; };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
 steady_clock::duration duration_of(double seconds) {
@@ -255,17 +244,15 @@ void workload::record(session& shared, run_record& out) {
       std::chrono::duration_cast<std::chrono::nanoseconds>(seconds_f(what_.seconds / 1000)),
       std::chrono::milliseconds(10), std::chrono::milliseconds(200)));
   out.before = cairn::gc::read_stats();
-  const double cpu = cpu_seconds();
-  const unsigned stops = process_stops();
+  const disturbance_meter meter;
   const auto begin = steady_clock::now();
   out.begin_ticks = tick_clock::now();
   shared.now.store(phase::recording, std::memory_order_relaxed);
   cairn::sleep_until(begin + duration_of(what_.seconds));
   shared.now.store(phase::over, std::memory_order_relaxed);
   out.seconds = seconds_f(steady_clock::now() - begin).count();
-  out.cpu_seconds = cpu_seconds() - cpu;
+  out.disturbed = meter.so_far();
   out.after = cairn::gc::read_stats();
-  out.stops = process_stops() - stops;
   watching.stop();
   out.samples = watching.samples();
 }

@@ -20,6 +20,7 @@
 #include <cairn/cairn.h>
 
 #include "bench/pause/command_line.h"
+#include "bench/pause/disturbance.h"
 #include "bench/pause/recorder.h"
 #include "bench/pause/sampler.h"
 #include "bench/pause/shapes.h"
@@ -36,11 +37,10 @@ struct run_record {
   std::uint64_t long_laps_left_out = 0;
   std::uint64_t begin_ticks = 0;
   double seconds = 0;
-  double cpu_seconds = 0;     // of the process
+  disturbance disturbed;
   std::uint64_t objects = 0;  // allocated, or taken from the stock
   cairn::gc::stats before{}, after{};
   std::vector<sample> samples;
-  unsigned stops = 0;  // of the whole process, by a signal
 };
 
 class workload {

@@ -10,6 +10,7 @@
 #include <cairn/cairn.h>
 
 #include "bench/pause/command_line.h"
+#include "bench/pause/disturbance.h"
 #include "bench/pause/recorder.h"
 #include "bench/pause/sampler.h"
 #include "bench/pause/shapes.h"
@@ -187,6 +188,16 @@ TEST(PauseStopwatch, LongLapsBeyondTheRoomAreCounted) {
   EXPECT_EQ(laps.left_out(), 5u);
 }
 
+TEST(PauseDisturbance, OwnWorkIsNotOthers) {
+  const disturbance_meter meter;
+  spend(std::chrono::milliseconds(200));
+  const disturbance got = meter.so_far();
+  EXPECT_GT(got.own_cpus, 0.05);
+  EXPECT_LT(got.own_cpus, 1.5);
+  EXPECT_LE(got.others_cpus + got.own_cpus, std::thread::hardware_concurrency() + 0.5);
+  EXPECT_EQ(got.stops, 0u);
+}
+
 TEST(PauseTickClock, AgreesWithTheSteadyClock) {
   tick_clock::calibrate();
   const auto begin = std::chrono::steady_clock::now();
@@ -218,6 +229,12 @@ TEST(PauseSampler, ASeriesOfSamplesTellsTheCycles) {
   EXPECT_DOUBLE_EQ(cycles[1].heap_to_goal, 0.88);
   seen.back().goal_bytes = seen[5].goal_bytes = SIZE_MAX;
   EXPECT_EQ(cycles_in(seen)[1].heap_to_goal, 0);
+  seen.push_back(at(70, 60, 6, true));
+  seen.push_back(at(80, 80, 6, true));
+  cycles = cycles_in(seen);
+  ASSERT_EQ(cycles.size(), 3u) << "one that is not over yet";
+  EXPECT_EQ(cycles[2].begin_ticks, 70u);
+  EXPECT_EQ(cycles[2].end_ticks, 81u);
 }
 
 TEST(PauseShapes, AWalkKeepsTheLiveHeapAsItIs) {

@@ -109,11 +109,11 @@ TEST(PauseProgram, AShortRunPrintsTheTableAndWritesThePage) {
   ASSERT_EQ(got.status, 0) << got.output;
   for (const char* words :
        {"felt, with the collector", "control: collector off", "the collector's own record", "p99.99",
-        "  units  ", "  inserts  ", "  batches  ", "  pauses  ", "felt / control", "cycles in "}) {
+        "  units  ", "  inserts  ", "  batches  ", "  pauses  ", "felt / control", "cycles ended in "}) {
     EXPECT_THAT(got.output, HasSubstr(words));
   }
   std::smatch cycles;
-  ASSERT_TRUE(std::regex_search(got.output, cycles, std::regex("\n(\\d+) cycles in"))) << got.output;
+  ASSERT_TRUE(std::regex_search(got.output, cycles, std::regex("\n(\\d+) cycles ended in"))) << got.output;
   EXPECT_GT(std::stoi(cycles[1]), 0);
   const std::string page = read_file(page_name);
   ::unlink(page_name.c_str());
