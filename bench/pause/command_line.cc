@@ -183,7 +183,8 @@ such a loop is seen beside it.
   --percent P          GC percent, or off (default: CAIRNGC, else 100)
   --memory-limit SIZE  soft limit (default: CAIRNMEMLIMIT, else none)
   --duration S         seconds that are recorded, of each run (default 10)
-  --warmup S           seconds before them (default 1)
+  --warmup S           seconds before them (default 1); with the collector also until a cycle has ended, but no longer
+                       than the recording; 0: none
   --repeat N           rounds, each a control run and a run with the collector; medians are shown (default 1)
   --control WHEN       on (default), off, only
   --html FILE          also write a page with figures

@@ -237,8 +237,19 @@ void workload::start_threads(session& shared, bool collected) {
   }
 }
 
+// With the collector until a cycle has ended, too: the pacer knows nothing before. Not longer than the recording.
+void workload::warm_up(bool collected) const {
+  const auto begin = steady_clock::now();
+  const std::size_t cycles = cairn::gc::read_stats().gc_cycles;
+  cairn::sleep_until(begin + duration_of(what_.warmup_seconds));
+  if (!collected || what_.warmup_seconds == 0) return;
+  while (cairn::gc::read_stats().gc_cycles == cycles &&
+         steady_clock::now() < begin + duration_of(what_.seconds)) {
+    cairn::sleep_for(std::chrono::milliseconds(20));
+  }
+}
+
 void workload::record(session& shared, run_record& out) {
-  cairn::sleep_for(std::chrono::duration_cast<std::chrono::nanoseconds>(seconds_f(what_.warmup_seconds)));
   // A few hundred points in a figure; often enough to see cycles, seldom enough not to be felt.
   sampler watching(std::clamp<std::chrono::nanoseconds>(
       std::chrono::duration_cast<std::chrono::nanoseconds>(seconds_f(what_.seconds / 1000)),
@@ -280,6 +291,7 @@ run_record workload::run(bool collected) {
   cairn::blocking([&] { shared.ready.wait(); });
   if (collected) cairn::gc::collect();  // the stock of an earlier control run
   shared.go.count_down();
+  warm_up(collected);
   record(shared, out);
   for (std::thread& thread : shared.threads) wait_for(thread);
   collect_laps(shared, out);

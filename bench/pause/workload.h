@@ -85,6 +85,7 @@ class workload {
   void calibrate();
   void unit(worker& self, cairn::gc_ptr<small>* table);
   void start_threads(session& shared, bool collected);
+  void warm_up(bool collected) const;
   void record(session& shared, run_record& out);
   void collect_laps(session& shared, run_record& out) const;
   std::size_t stock_bytes() const;
