@@ -4,12 +4,17 @@
 // Assists: a thread that allocates faster than the workers mark does some of the marking itself, so that the heap does
 // not grow past its goal.
 //
-// Each thread has a credit in bytes. Memory taken while a cycle marks is subtracted from it; who is below zero marks
-// before it takes more, `work_per_byte` bytes of scanning for each byte it owes. First it takes over what the workers
-// have done beyond anybody's assists. Then it marks itself, in quanta of at most 64 objects or 16 KiB, each in a
-// runtime section of its own, so that a handshake waits for one of them at most. What is left of the debt it carries.
-// Only when the heap is past its goal does it go on until the debt is paid; and if there is nothing to mark, because
-// all grey objects are in others' hands, it waits for them.
+// Each thread has a credit in bytes. Memory taken while a cycle marks is subtracted from it; who is below zero
+// marks before it takes more, `work_per_byte` bytes of scanning for each byte it owes. First it takes over what
+// the workers have done beyond anybody's assists. Then it marks itself, in quanta of at most 64 objects or 16
+// KiB, each in a runtime section of its own, so that a handshake waits for one of them at most. What is left of
+// the debt it carries. Only when the heap is past its goal does it go on, for k_most_ns, and if there is
+// nothing to mark, because all grey objects are in others' hands, waits for them. In that time it marks ten
+// times what it may allocate then, so the heap is over its goal by a few percent when marking ends. Where that
+// does not hold, since the processors are busy with other things, the thread waits without a bound: at a
+// quarter over the goal.
+//
+// The CPU limiter (gc/pacer.h) turns assists off: then a program that would do nothing but mark grows instead.
 //
 // The door. Marking has ended when nobody has a grey object in hand (gc/concurrent.h). An assist raises `assisting`
 // before it looks whether the door is open; the cycle closes the door before it looks whether anybody is inside: both
@@ -57,6 +62,7 @@ namespace {
 constexpr std::size_t k_quantum_objects = 64;
 constexpr std::size_t k_quantum_bytes = 16 << 10;
 constexpr std::int64_t k_wait_ns = 20'000;
+constexpr std::uint64_t k_most_ns = 50'000;
 
 // Markers for assists, as many as can run at a time. Free ones, under the lock.
 struct marker_pool {
@@ -129,6 +135,11 @@ class assist {
   marker* marker_ = nullptr;
 };
 
+bool is_far_past_goal() noexcept {
+  const std::size_t limit = overshoot_limit();
+  return limit != k_no_goal && rt().pace.live.load(std::memory_order_relaxed) > limit + limit / 4;
+}
+
 bool is_past_goal() noexcept { return rt().pace.live.load(std::memory_order_relaxed) > overshoot_limit(); }
 
 void credit(sched::m& self, std::size_t work) noexcept {
@@ -136,15 +147,15 @@ void credit(sched::m& self, std::size_t work) noexcept {
                                                     rt().mark.bytes_per_work.load(std::memory_order_relaxed));
 }
 
-// Marks until the debt is paid, the quantum is over (unless the heap is past its goal) or nothing is left. True if
-// anything was done.
-bool mark_for(sched::m& self) noexcept {
+// Marks until the debt is paid, the quantum is over (past the goal: the time), or nothing is left. True if anything was
+// done.
+bool mark_until(sched::m& self, std::uint64_t until) noexcept {
   assist a(self);
   bool any = false;
   while (const std::size_t work = a.quantum()) {
     any = true;
     credit(self, work);
-    if (self.assist_credit >= 0 || !is_past_goal()) break;
+    if (self.assist_credit >= 0 || !is_past_goal() || now_ns() >= until) break;
   }
   return any;
 }
@@ -161,7 +172,7 @@ bool owes(const sched::m& self) noexcept {
     const double per_byte = mark.work_per_byte.load(std::memory_order_relaxed);
     const auto debt = static_cast<std::ptrdiff_t>(static_cast<double>(-self.assist_credit) * per_byte) + 1;
     credit(self, static_cast<std::size_t>(take_credit(debt)));
-    if (owes(self) && !mark_for(self) && is_past_goal()) {
+    if (owes(self) && !mark_until(self, began + k_most_ns) && is_past_goal()) {
       std::atomic<std::uint32_t> never{0};
       sched::in_safe_state(self, [&] { sched::futex_wait(never, 0, sched::now_ns() + k_wait_ns); });
     }
@@ -169,7 +180,7 @@ bool owes(const sched::m& self) noexcept {
     const std::uint64_t now = now_ns();
     mark.assist_ns.fetch_add(now - began, std::memory_order_relaxed);
     began = now;
-  } while (owes(self) && is_past_goal());
+  } while (owes(self) && is_past_goal() && (began - first < k_most_ns || is_far_past_goal()));
   rt().count.assists.add(began - first);
 }
 
@@ -186,7 +197,7 @@ void prepare() {
 }
 
 void pay(sched::m& self) {
-  if (self.assist_credit < 0 && rt().mark.current() == phase::mark) [[unlikely]]
+  if (owes(self) && !rt().is_limiting.load(std::memory_order_relaxed)) [[unlikely]]
     pay_slow(self);
 }
 

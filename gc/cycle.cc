@@ -202,6 +202,15 @@ void begin_cycle(cycle& c, cycle_reason reason) {
   finish_sweep();
 }
 
+// Goal and trigger are set anew when the answer changes.
+void limit_cpu(std::uint64_t now) noexcept {
+  runtime& r = rt();
+  r.limiter.set_procs(max_procs());
+  r.limiter.advance(now - r.start_ns, r.count.gc_cpu_ns.load(std::memory_order_relaxed));
+  const bool limiting = r.limiter.limiting();
+  if (r.is_limiting.exchange(limiting, std::memory_order_relaxed) != limiting) update_goal();
+}
+
 void end_cycle(cycle& c, bool was_stopped) noexcept {
   runtime& r = rt();
   c.ended = now_ns();
@@ -210,6 +219,7 @@ void end_cycle(cycle& c, bool was_stopped) noexcept {
   r.count.cycles.fetch_add(1, std::memory_order_relaxed);
   if (c.reason == cycle_reason::forced) r.count.forced.fetch_add(1, std::memory_order_relaxed);
   r.pace.last_cycle_end_ns.store(c.ended, std::memory_order_relaxed);
+  limit_cpu(c.ended);
   trace(c);
 }
 

@@ -22,7 +22,6 @@ constexpr std::size_t k_least_work_bytes = 1000;
 constexpr double k_overshoot = 1.1;
 // Rounding 25 % of the P to whole workers may err by this much before a fraction of a worker makes up for it.
 constexpr double k_rounding_error = 0.3;
-constexpr std::uint64_t k_limiter_ns_per_proc = 1'000'000'000;
 constexpr std::size_t k_least_sweep_distance = 8192;  // a page
 
 std::size_t add(std::size_t a, std::size_t b) { return a > SIZE_MAX - b ? SIZE_MAX : a + b; }
@@ -188,12 +187,6 @@ assist_ratio compute_assist_ratio(const mark_inputs& in) {
 }
 
 // ---- limiting -------------------------------------------------------------------------------------------
-
-void cpu_limiter::set_procs(int procs) {
-  procs_ = procs;
-  capacity_ = static_cast<std::uint64_t>(procs) * k_limiter_ns_per_proc;
-  fill_ = std::min(fill_, capacity_);
-}
 
 void cpu_limiter::advance(std::uint64_t now_ns, std::uint64_t gc_cpu_ns) {
   if (now_ns < last_now_ || gc_cpu_ns < last_gc_) return;

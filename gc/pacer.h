@@ -147,8 +147,12 @@ assist_ratio compute_assist_ratio(const mark_inputs&);
 // exceeded, which is better than a program that only collects. Owner: whoever holds the cycle lock.
 class cpu_limiter {
  public:
-  explicit cpu_limiter(int procs) { set_procs(procs); }
-  void set_procs(int procs);
+  constexpr explicit cpu_limiter(int procs) { set_procs(procs); }
+  constexpr void set_procs(int procs) {
+    procs_ = procs;
+    capacity_ = static_cast<std::uint64_t>(procs) * k_ns_per_proc;
+    fill_ = fill_ < capacity_ ? fill_ : capacity_;
+  }
   // Everything up to `now_ns`: `gc_cpu_ns` is the collector's CPU time since the start, stops counted on
   // every P. Times that run backwards are ignored.
   void advance(std::uint64_t now_ns, std::uint64_t gc_cpu_ns);
@@ -157,6 +161,8 @@ class cpu_limiter {
 
  private:
   void add(std::uint64_t program_ns, std::uint64_t gc_ns);
+
+  static constexpr std::uint64_t k_ns_per_proc = 1'000'000'000;
 
   std::uint64_t fill_ = 0;
   std::uint64_t capacity_ = 0;

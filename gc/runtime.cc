@@ -7,6 +7,7 @@
 #include <dlfcn.h>
 #include <unwind.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <new>
 #include <stdexcept>
@@ -162,9 +163,13 @@ void update_goal() noexcept {
   const heap_goal goal = compute_goal(in);
   p.goal.store(goal.goal, std::memory_order_relaxed);
   const std::size_t runway = p.cons_mark.runway(p.last_scanned + in.stack_bytes + in.globals_bytes);
-  p.trigger.store(g_runtime.options.debug.gcstoptheworld != 0 ? stopped_trigger(goal, in.live, false)
-                                                              : compute_trigger(goal, in.live, runway),
-                  std::memory_order_relaxed);
+  const bool limiting = g_runtime.is_limiting.load(std::memory_order_relaxed);
+  const bool at_goal = g_runtime.options.debug.gcstoptheworld != 0 || limiting;
+  std::size_t trigger = stopped_trigger(goal, in.live, limiting);
+  // Something at least between two cycles, where a memory limit cannot be held.
+  if (!at_goal)
+    trigger = std::max(compute_trigger(goal, in.live, runway), stopped_trigger({0, 0}, in.live, false));
+  p.trigger.store(trigger, std::memory_order_relaxed);
 }
 
 }  // namespace cairn::gc

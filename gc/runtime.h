@@ -85,6 +85,9 @@ struct runtime {
   gc::specials specials;
   pacing pace;
   marking mark;
+  // Owner: the holder of the cycle lock; its answer, for all.
+  cpu_limiter limiter{1};
+  std::atomic<bool> is_limiting{false};
   counters count;
 
   // Serialises cycles and whatever else stops the world. Waited for in the safe state.
