@@ -182,6 +182,57 @@ TEST(Handshake, EveryThreadRunsTheFunctionOncePerHandshake) {
   }
 }
 
+TEST(Handshake, AThreadThatComesToASectionsEndIsSparedTheSignal) {
+  self();
+  std::atomic<m*> worker{nullptr};
+  crowd threads;
+  threads.add([&](const std::atomic<bool>& stop) {
+    m& me = self();
+    worker.store(&me);
+    while (!stop.load(std::memory_order_relaxed)) runtime_section section(me);
+  });
+  ASSERT_TRUE(eventually([&] { return worker.load() != nullptr; }));
+  struct answers {
+    m* worker;
+    std::atomic<int> spared{0}, interrupted{0};
+  } counted{worker.load()};
+  for (int i = 0, n = static_cast<int>(test_count(300)); i < n; ++i) {
+    handshake(
+        [](m& p, void* arg) {
+          auto& to = *static_cast<answers*>(arg);
+          if (&p == to.worker) (p.interrupted ? to.interrupted : to.spared).fetch_add(1);
+        },
+        &counted);
+  }
+  EXPECT_EQ(counted.spared + counted.interrupted, static_cast<int>(test_count(300)));
+  EXPECT_GT(counted.spared.load(), 0);
+}
+
+TEST(Handshake, AThreadThatOnlySpinsIsInterrupted) {
+  if (k_signals_deferred) GTEST_SKIP() << "signals are delivered as calls";
+  self();
+  std::atomic<m*> worker{nullptr};
+  crowd threads;
+  threads.add([&](const std::atomic<bool>& stop) {
+    worker.store(&self());
+    while (!stop.load(std::memory_order_relaxed)) {
+    }
+  });
+  ASSERT_TRUE(eventually([&] { return worker.load() != nullptr; }));
+  struct answers {
+    m* worker;
+    std::atomic<int> interrupted{0};
+  } counted{worker.load()};
+  handshake(
+      [](m& p, void* arg) {
+        auto& to = *static_cast<answers*>(arg);
+        if (&p == to.worker && p.interrupted) to.interrupted.fetch_add(1);
+      },
+      &counted);
+  EXPECT_EQ(counted.interrupted.load(), 1);
+  EXPECT_FALSE(worker.load()->dead);
+}
+
 TEST(Handshake, SeveralThreadsStopTheWorldAtOnce) {
   delays some(20);
   std::atomic<int> inside{0};
