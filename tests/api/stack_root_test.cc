@@ -73,7 +73,7 @@ TEST(StackRoot, TheStackOfABlockedThreadCounts) {
     threads.emplace_back([&, t] {
       cell* mine = make_list(t, 100);
       ++ready;
-      go_on.wait(false);
+      block_until(go_on);
       if (is_list(mine, t, 100)) ++good;
     });
   while (ready != 4) std::this_thread::yield();
@@ -321,7 +321,7 @@ TEST(ThreadLocalRoot, OfOtherThreadsCounts) {
       fill_tls(100 * t);
       clear_stack();
       ++ready;
-      go_on.wait(false);
+      block_until(go_on);
       if (tls_is(100 * t)) ++good;
     });
   while (ready != 8) std::this_thread::yield();

@@ -7,7 +7,9 @@
 // its death with a bound (`collect_until`).
 #pragma once
 #include <cairn/cairn.h>
+#include <cairn/detail/annotate.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -140,6 +142,16 @@ bool wait_until(P done) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   return true;
+}
+
+// Blocks the thread in a system call until `go_on` is set: in a futex. Under ThreadSanitizer, which keeps signals back
+// while the kernel restarts that, in sleeps.
+inline void block_until(const std::atomic<bool>& go_on) {
+#if CAIRN_TSAN
+  while (!go_on) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+#else
+  go_on.wait(false);
+#endif
 }
 
 // Of its own frame, so that the pointer which lock() gives is not left in the caller's.
