@@ -39,8 +39,9 @@ void apply_debug(const debug_options& d) {
   detail::check_level = static_cast<int>(d.check);
   heap::clobber_free = d.clobberfree != 0;
   heap::set_delays(static_cast<unsigned>(d.delay), static_cast<std::uint64_t>(d.seed));
-  cairn_barrier_flags = static_cast<unsigned char>((d.ptrcheck != 0 ? k_check_location : 0) |
-                                                   (d.invalidptr != 0 ? k_check_value : 0));
+  const unsigned checks = (d.ptrcheck != 0 ? k_check_location : 0) | (d.invalidptr != 0 ? k_check_value : 0);
+  // Relaxed: a thread that stores before it has attached may not see it yet.
+  __atomic_store_n(&cairn_barrier_flags, static_cast<unsigned char>(checks), __ATOMIC_RELAXED);
 }
 
 // exit() is on the stack: a static's destructor is the first to use the library.
