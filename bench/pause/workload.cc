@@ -76,7 +76,8 @@ workload::workload(const plan& what) : what_(what) {
     std::vector<std::thread> threads;
     for (unsigned i = 0; i < what.threads; i++) {
       workers_.push_back(std::make_unique<worker>());
-      threads.push_back(start_thread([this, i] { build(*workers_[i], i); }));
+      // Not through the vector, which goes on growing.
+      threads.push_back(start_thread([this, i, &into = *workers_.back()] { build(into, i); }));
     }
     for (std::thread& thread : threads) wait_for(thread);
   }
