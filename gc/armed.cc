@@ -73,6 +73,7 @@ void free_large(heap::mspan* s) noexcept {
   s->alloc_word(0).store(0, std::memory_order_relaxed);
   s->n_alloc = 0;
   central.freed.fetch_add(1, std::memory_order_relaxed);
+  rt().specials.forget(*s);
   heap::the_heap.free_span(s);
   rt().pace.subtract_live(bytes);
 }

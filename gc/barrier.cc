@@ -92,14 +92,8 @@ namespace {
   gc::add(out, value);
 }
 
-}  // namespace
-
-void barrier_slow(const void* slot, const void* old, const void* value, const char* type) noexcept {
-  const unsigned char flags = __atomic_load_n(&cairn_barrier_flags, __ATOMIC_RELAXED);
-  if ((flags & (gc::k_check_location | gc::k_check_value)) != 0) [[unlikely]] {
-    if ((flags & gc::k_check_location) != 0) gc::check_location(slot, value, type);
-    if ((flags & gc::k_check_value) != 0) gc::check_value(slot, value, type);
-  }
+[[gnu::always_inline]] inline void record_stored(unsigned char flags, const void* old,
+                                                 const void* value) noexcept {
   // Once all stacks are black what they hold needs no shade. An object that has just been made has nothing to lose: so
   // filling it ends here.
   if ((flags & gc::k_grey_stacks) == 0) {
@@ -116,6 +110,18 @@ void barrier_slow(const void* slot, const void* old, const void* value, const ch
   if (!gc::barrier_is_on()) return;
   gc::record(*self, old);
   gc::record(*self, value);
+}
+
+}  // namespace
+
+void barrier_slow(const void* slot, const void* old, const void* value, const char* type) noexcept {
+  const unsigned char flags = __atomic_load_n(&cairn_barrier_flags, __ATOMIC_RELAXED);
+  record_stored(flags, old, value);
+  // Afterwards: they wait in the safe state, where no handshake looks for what a store has in its registers.
+  if ((flags & (gc::k_check_location | gc::k_check_value)) != 0) [[unlikely]] {
+    if ((flags & gc::k_check_location) != 0) gc::check_location(slot, value, type);
+    if ((flags & gc::k_check_value) != 0) gc::check_value(slot, value, type);
+  }
 }
 
 void bulk_barrier_slow(const void* first, std::size_t bytes) noexcept {

@@ -69,6 +69,11 @@ void take_over(const cycle& c) noexcept {
   g_state.taken_over.store(true, std::memory_order_release);
   g_state.signal.fetch_add(1, std::memory_order_release);
   sched::futex_wake(g_state.signal, 1);
+  // It may be waiting for the very lock that it is given, for the cycle that was due: see lock_while_due.
+  rt().cycle_lock_released.fetch_add(1, std::memory_order_release);
+  sched::futex_wake(rt().cycle_lock_released, INT32_MAX);
 }
+
+bool has_taken_over() noexcept { return g_state.taken_over.load(std::memory_order_acquire); }
 
 }  // namespace cairn::gc::collector

@@ -17,6 +17,7 @@
 #include "heap/delay.h"
 #include "heap/fatal.h"
 #include "heap/mheap.h"
+#include "sched/futex.h"
 #include "sched/handshake.h"
 #include "sched/park.h"
 
@@ -286,9 +287,13 @@ bool lock_while_due() {
   while (is_due()) {
     const std::uint32_t seen = r.cycle_lock_released.load(std::memory_order_acquire);
     if (r.cycle_lock.try_lock()) return true;
-    // The collector's thread is not attached, and must not be.
-    if (sched::m* self = sched::current()) sched::park(*self, r.cycle_lock_released, seen);
-    else sched::futex_wait(r.cycle_lock_released, seen);
+    if (sched::m* self = sched::current()) {
+      sched::park(*self, r.cycle_lock_released, seen);
+      continue;
+    }
+    // The collector's thread. It must not become an attached one; and who holds the lock may hand it a cycle.
+    if (collector::has_taken_over()) return false;
+    sched::futex_wait(r.cycle_lock_released, seen);
   }
   return false;
 }

@@ -114,6 +114,7 @@ void start();             // at depth 0
 void request() noexcept;  // a cycle is due
 // The rest of a cycle that its thread has begun, with the cycle lock, which the collector's thread gives up.
 void take_over(const cycle& c) noexcept;
+bool has_taken_over() noexcept;  // and its thread has not begun
 }  // namespace collector
 
 // Threads that mark besides the one that runs the cycle: one less than max_procs(). Started at the first cycle after

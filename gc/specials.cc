@@ -234,6 +234,14 @@ detail::closure* specials::object_freed(const object_ref& o) noexcept {
   return finalizer;
 }
 
+void specials::forget(heap::mspan& span) noexcept {
+  if (span.specials == nullptr) return;  // the caller owns the span, so nobody else gives it one
+  lock_guard guard(lock_);
+  CAIRN_ASSERT(span.specials->n == 0, "a freed object has weak references or cleanups");
+  span.specials->span = nullptr;
+  span.specials = nullptr;
+}
+
 // ---- marking and deciding ------------------------------------------------------------------------------------------
 
 void specials::mark_roots(marker& m) noexcept {
@@ -351,7 +359,7 @@ void specials::drop_empty_tables() noexcept {
       link = &t->next;
       continue;
     }
-    t->span->specials = nullptr;
+    if (t->span != nullptr) t->span->specials = nullptr;
     *link = t->next;
     tables_.give(t);
   }
@@ -359,6 +367,10 @@ void specials::drop_empty_tables() noexcept {
 
 void specials::decide(marker& m, void (*drain)(marker&)) noexcept {
   clear_dead_weak();
+  // Release: with lock_weak, which then looks at the record alone. In a stopped cycle the word is open, and stays so.
+  std::uint32_t expected = k_decided;
+  weak_word_.compare_exchange_strong(expected, k_cleared, std::memory_order_release,
+                                     std::memory_order_relaxed);
   decide_finalizers(m, drain);
   decide_destructors(m, drain);
   decide_cleanups();
@@ -375,10 +387,14 @@ bool specials::decide_weak() noexcept {
 bool specials::lock_weak(const special& s, const object_ref& target, bool& shade) noexcept {
   for (;;) {
     std::uint32_t state = weak_word_.load(std::memory_order_acquire);
+    if (state == k_cleared) return s.object.load(std::memory_order_acquire) != 0;
     // Acquire: a mark that a finalizer's sake has set comes with the cleared address.
     const bool marked = (heap::g_space.mark_word(target.first, target.index).load(std::memory_order_acquire) &
                          heap::bit_of(target.index)) != 0;
-    if (state == k_decided) return marked && s.object.load(std::memory_order_acquire) != 0;
+    if (state == k_decided) {
+      if (weak_word_.load(std::memory_order_acquire) != state) continue;
+      return marked && s.object.load(std::memory_order_acquire) != 0;
+    }
     if (marked) return true;
     if (state == k_open && !weak_word_.compare_exchange_strong(state, k_dirty, std::memory_order_acq_rel,
                                                                std::memory_order_relaxed))

@@ -29,12 +29,15 @@
 //   open     a white target is shaded, and the word becomes dirty
 //   dirty    a white target is shaded
 //   decided  a marked target is returned; for a white one the answer is null
+//   cleared  the records of white targets are cleared: the record says it all. The marks do not any more, for
+//            spans are swept from the end of the cycle on, before the last thread has seen the barrier off
 //
 //   the cycle opens it before each of its last rounds, and decides it by a CAS from open after one in which
 //   nothing turned grey: if a lock came in between, the CAS fails and another round follows a thread that found
 //   it open or dirty has its shade in its buffer before its section ends, so the next handshake collects it
 //   decided, the mark is read before the special's address: what is marked later on, for a finalizer's sake,
-//   has had its address cleared before it is opened again when no thread can be in a section that began before
+//   has had its address cleared before. The word is read again after the mark: unchanged, no span was swept yet. It is
+//   opened again when no thread can be in a section that began before
 //   the barrier was turned off
 #pragma once
 #include <atomic>
@@ -55,7 +58,7 @@ namespace cairn::heap {
 
 struct special_table {
   static constexpr unsigned k_chains = 64;
-  mspan* span = nullptr;
+  mspan* span = nullptr;          // null: it was freed by hand; nothing is in the table
   special_table* next = nullptr;  // list of all tables
   std::size_t n = 0;
   gc::special* chains[k_chains] = {};
@@ -118,6 +121,9 @@ class specials {
   // The object is freed by hand: weak references are cleared, cleanups queued. The finalizer is returned, to be
   // dropped.
   detail::closure* object_freed(const heap::object_ref& o) noexcept;
+  // The span of a large object that was freed by hand goes, object_freed having come first: its table must not lead to
+  // the span that its record will be next.
+  void forget(heap::mspan& span) noexcept;
 
   // Marks what tables and queue hold. What comes in later is shaded by who brings it.
   void mark_roots(marker& m) noexcept;
@@ -160,7 +166,7 @@ class specials {
   void decide_cleanups() noexcept CAIRN_EXCLUDES(lock_);
   void drop_empty_tables() noexcept CAIRN_EXCLUDES(lock_);
 
-  static constexpr std::uint32_t k_open = 0, k_dirty = 1, k_decided = 2;
+  static constexpr std::uint32_t k_open = 0, k_dirty = 1, k_decided = 2, k_cleared = 3;
   std::atomic<std::uint32_t> weak_word_{k_open};
 
   heap::lock lock_;

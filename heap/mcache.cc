@@ -90,6 +90,12 @@ void touch(std::uintptr_t from, std::uintptr_t to) noexcept {
     *reinterpret_cast<volatile std::uintptr_t*>(a) = 0;
 }
 
+// The span learns of a pointer mask. Returns all that it knows. An atomic addition, although the span is in the
+// caller's cache: a slot of it that was freed by hand may be taken by another thread.
+std::uint64_t add_mask(std::size_t first, std::uint64_t mask) noexcept {
+  return g_space.masks[first].fetch_or(mask, std::memory_order_relaxed) | mask;
+}
+
 bool open_run(mcache& c, mspan* s, unsigned span_class, std::uint64_t mask, bool black,
               refill_result& out) noexcept {
   unsigned index = 0;
@@ -104,10 +110,8 @@ bool open_run(mcache& c, mspan* s, unsigned span_class, std::uint64_t mask, bool
   const std::size_t bytes = n * s->elem_bytes;
   if (s->needs_zero) std::memset(reinterpret_cast<void*>(start), 0, bytes);
   else touch(start, start + bytes);
-  const std::uint64_t known = s->mask() | mask;
-  g_space.masks[s->first].store(known, std::memory_order_relaxed);
   count(c, span_class, n);
-  run.mask = known;
+  run.mask = add_mask(s->first, mask);
   run.span = s;
   set_word(run.end, start + bytes);
   set_word(run.cursor, start + s->elem_bytes);
@@ -116,19 +120,17 @@ bool open_run(mcache& c, mspan* s, unsigned span_class, std::uint64_t mask, bool
   return true;
 }
 
-// A slot that was freed by hand, if there is one of this class.
-void* take_early(mcache& c, unsigned span_class, std::uint64_t mask, bool black) noexcept {
+// A slot that was freed by hand, if there is one of this class. It is not marked here: a thread that is black had it
+// marked when it was scanned (mark_open), in one that is not objects may be white, and its span may have been swept by
+// now, if the cycle ends meanwhile.
+void* take_early(mcache& c, unsigned span_class, std::uint64_t mask) noexcept {
   for (unsigned i = 0; i < c.n_early; ++i) {
     if (c.early[i].span_class != span_class) continue;
     const std::uintptr_t a = c.early[i].address;
     --c.n_early;
     for (; i < c.n_early; ++i) c.early[i] = c.early[i + 1];
     const std::size_t first = g_space.first_page(g_space.page_of(a), g_space.info_of(g_space.page_of(a)));
-    g_space.masks[first].fetch_or(mask, std::memory_order_relaxed);
-    if (black) {
-      const unsigned index = g_space.span_at(first)->index_of(a);
-      g_space.mark_word(first, index).fetch_or(bit_of(index), std::memory_order_relaxed);
-    }
+    add_mask(first, mask);
     count(c, span_class, 1);
     return reinterpret_cast<void*>(a);
   }
@@ -141,8 +143,7 @@ refill_result refill(mcache& c, unsigned span_class, std::uint64_t mask) noexcep
   detail::alloc_run& run = c.runs[span_class];
   version_guard guard(c);
   if (run.cursor < run.end) {  // the run has room but its span did not know this mask
-    run.mask |= mask;
-    g_space.masks[span_of(run)->first].store(run.mask, std::memory_order_relaxed);
+    run.mask = add_mask(span_of(run)->first, mask);
     void* slot = reinterpret_cast<void*>(run.cursor);
     set_word(run.cursor, run.cursor + span_of(run)->elem_bytes);
     return {slot, 0};
@@ -150,7 +151,7 @@ refill_result refill(mcache& c, unsigned span_class, std::uint64_t mask) noexcep
   const generation now = the_heap.current();
   const std::uint32_t h = now.sweepgen();
   const bool black = now.black();
-  if (void* slot = take_early(c, span_class, mask, black)) return {slot, 0};
+  if (void* slot = take_early(c, span_class, mask)) return {slot, 0};
   refill_result out;
   if (mspan* s = span_of(run)) {
     sweep_if_stale(s, h);

@@ -137,16 +137,17 @@ void mheap::begin_sweep() noexcept {
 }
 
 std::size_t mheap::sweep_one() noexcept {
-  if (!needs_sweep()) return 0;
-  sweepers_.fetch_add(
-      1, std::memory_order_relaxed);  // the list's lock orders it before the span is gone from there
-  const std::size_t swept = sweep_next();
+  // Raised before the look: a thread that is not attached, and that nothing keeps between the two, would else begin to
+  // sweep when a cycle has begun, or the next generation. Sequentially consistent, both, and where sweeping is found
+  // done and await_sweepers: one of the two sees the other.
+  sweepers_.fetch_add(1, std::memory_order_seq_cst);
+  const std::size_t swept = sweep_done_.load(std::memory_order_seq_cst) ? 0 : sweep_next();
   sweepers_.fetch_sub(1, std::memory_order_release);
   return swept;
 }
 
 void mheap::await_sweepers() const noexcept {
-  for (unsigned spins = 0; sweepers_.load(std::memory_order_acquire) != 0; ++spins) {
+  for (unsigned spins = 0; sweepers_.load(std::memory_order_seq_cst) != 0; ++spins) {
     cpu_relax();
     if (spins > 100) yield_cpu();
   }
@@ -160,7 +161,7 @@ std::size_t mheap::sweep_next() noexcept {
     unsigned seen = sc;  // nobody adds to an unswept list, so an empty one stays empty
     sweep_class_.compare_exchange_strong(seen, sc + 1, std::memory_order_relaxed);
   }
-  sweep_done_.store(true, std::memory_order_release);
+  sweep_done_.store(true, std::memory_order_seq_cst);
   return 0;
 }
 

@@ -85,7 +85,7 @@ class mheap {
   void begin_sweep() noexcept;
   // Sweeps one span of any class. Returns its pages, 0 when nothing is left to sweep.
   std::size_t sweep_one() noexcept;
-  bool needs_sweep() const noexcept { return !sweep_done_.load(std::memory_order_acquire); }
+  bool needs_sweep() const noexcept { return !sweep_done_.load(std::memory_order_seq_cst); }
   // After sweep_one has returned 0: no span is in a sweeper's hands. A stop does not wait for a sweeper that is not
   // attached, and marking a span that is being swept would lose its marks.
   void await_sweepers() const noexcept;
@@ -116,8 +116,8 @@ class mheap {
   std::atomic<std::uint32_t> generation_{4};  // see `generation`
   std::atomic<bool> sweep_done_{true};
   std::atomic<unsigned> sweep_class_{0};  // where sweep_one looks first; a hint
-  // Calls of sweep_one under way. Raised before a span is taken from a list; release when it is back, which pairs with
-  // await_sweepers.
+  // Calls of sweep_one under way. Raised before it looks whether there is anything to sweep; release when the span is
+  // back, which pairs with await_sweepers.
   std::atomic<unsigned> sweepers_{0};
   std::atomic<std::size_t> pages_in_use_{0};
 };

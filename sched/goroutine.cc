@@ -322,7 +322,9 @@ void destroy_outcome(task_base& task) noexcept {
 void shade_words(const void* first, std::size_t bytes) noexcept {
   void* const* word = static_cast<void* const*>(first);
   for (std::size_t i = 0; i < bytes / sizeof *word; ++i)
-    if (word[i] != nullptr) barrier_slow(&word[i], nullptr, word[i], "a goroutine's arguments or result");
+    // As if it were overwritten: since the words were stored the last stack may have turned black, and what this
+    // thread had on its own when it was filled is in no place then that will be scanned.
+    if (word[i] != nullptr) barrier_slow(&word[i], word[i], word[i], "a goroutine's arguments or result");
 }
 
 }  // namespace cairn::detail

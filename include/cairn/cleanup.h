@@ -52,7 +52,11 @@ struct function_closure : closure {
 template <class A, class F>
 closure* make_closure(F&& f) {
   using made = function_closure<std::decay_t<F>, A>;
-  return ::new (allocate_closure(sizeof(made), alignof(made))) made(std::forward<F>(f));
+  closure* const c = ::new (allocate_closure(sizeof(made), alignof(made))) made(std::forward<F>(f));
+  // It may hold raw pointers from the caller's stack, which is perhaps not scanned yet, while what it makes is marked.
+  look_after_copy(c, sizeof(made));
+  keep_in_place(f);  // until now they were there too
+  return c;
 }
 
 // Hands `function` to the library by `give`. Where that throws, the function is still ours.

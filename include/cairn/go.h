@@ -169,6 +169,7 @@ template <class C, class... X>
 C* make_go_closure(X&&... x) {
   C* made = ::new (allocate_closure(sizeof(C), alignof(C))) C(std::forward<X>(x)...);
   shade_if_marking(made, sizeof(C));  // arguments came from the caller's stack
+  (keep_in_place(x), ...);            // and were there until now
   return made;
 }
 

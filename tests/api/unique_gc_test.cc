@@ -216,4 +216,61 @@ TEST(KeepAlive, TakesEveryKindOfPointer) {
   EXPECT_TRUE(raw->is(1));
 }
 
+// Types of one size whose pointers lie at different words share spans, and a slot that one thread has freed by hand may
+// lie in a span that another allocates from.
+template <int Word>
+struct pointing_at_word {
+  std::uint64_t before[Word];
+  gc_ptr<cell> pointer;
+  std::uint64_t behind[11 - Word];
+};
+template <class T>
+[[gnu::noinline]] T* make_pointing(std::uint64_t id) {
+  T* p = cairn::make_gc<T>();
+  p->pointer = make_cell(id);
+  return p;
+}
+
+TEST(UniqueGc, ItsSlotIsScannedForWhatItHoldsNextThoughTheSpanIsAnothers) {
+  root<pointing_at_word<1>> first;
+  root<pointing_at_word<5>> second;
+  root<pointing_at_word<9>> third;
+  apart([&] {
+    auto owner = make_unique_gc<pointing_at_word<1>>();
+    first = make_pointing<pointing_at_word<1>>(1);
+    const void* slot = owner.get();
+    std::thread([&, given = std::move(owner)]() mutable {
+      given.reset();
+      second = make_pointing<pointing_at_word<5>>(2);
+    }).join();
+    ASSERT_EQ(static_cast<const void*>(second.get()), slot) << "the freed slot was not used again";
+    third = make_pointing<pointing_at_word<9>>(3);
+  });
+  collect_and_reuse();
+  collect_and_reuse();
+  EXPECT_TRUE(first->pointer->is(1));
+  EXPECT_TRUE(second->pointer->is(2));
+  EXPECT_TRUE(third->pointer->is(3));
+}
+
+// The span's record is used again for the next large object.
+TEST(UniqueGc, LeavesNothingOfAWeakReferenceToALargeObject) {
+  struct large {
+    std::uint64_t words[100'000];
+  };
+  for (int i = 0; i < 10; ++i) {
+    auto owned = make_unique_gc<large>();
+    cairn::gc_weak<large> weak = owned.get();
+    owned.reset();
+    EXPECT_FALSE(weak.lock());
+    root<large> next = cairn::make_gc<large>();
+    cairn::gc_weak<large> weak_next = next;
+    cairn::gc::collect();
+    ASSERT_TRUE(weak_next.lock() == next);
+    cairn::gc_weak<large> again = next;
+    weak_next.reset();
+    again.reset();
+  }
+}
+
 }  // namespace

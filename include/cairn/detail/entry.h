@@ -9,7 +9,9 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <new>
+#include <type_traits>
 
 #include "cairn/detail/size_class.h"
 
@@ -127,5 +129,11 @@ void root_release(void** slot) noexcept;
 
 // Empty asm that needs `p`: it is reachable up to here.
 inline void keep_alive(const void* p) noexcept { asm volatile("" : : "r"(p) : "memory"); }
+// `x` is in memory up to here, with what it held when it was passed on.
+template <class X>
+inline void keep_in_place(const X& x) noexcept {
+  if constexpr (!std::is_function_v<X>)
+    keep_alive(const_cast<const void*>(static_cast<const volatile void*>(std::addressof(x))));
+}
 
 }  // namespace cairn::detail

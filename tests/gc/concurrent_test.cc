@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+//
+// What a cycle beside the program keeps, whatever the program does meanwhile. A collection runs on a thread of its own
+// over a heap so large that the test's own steps come in the middle of it; a test that was too slow for that tries
+// again.
+#include "gc/concurrent.h"
+
+#include <cairn/cairn.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "api/support.h"
+#include "cairn/detail/annotate.h"
+#include "gc/armed.h"
+#include "gc/barrier.h"
+#include "gc/runtime.h"
+#include "heap/mheap.h"
+#include "scale.h"
+#include "sched/m.h"
+
+namespace {
+
+using namespace cairn_test;
+using cairn::gc_ptr;
+using cairn::gc_weak;
+using cairn::make_gc;
+using cairn::root;
+using cairn::gc::current_phase;
+using cairn::gc::phase;
+
+// A live heap that takes a while to mark: a list, which no two workers can share.
+class ballast {
+ public:
+  ballast() {
+    apart([this] { head_ = make_list(0, 400'000); });
+  }
+
+ private:
+  root<cell> head_;
+};
+
+unsigned char barrier_bits() { return __atomic_load_n(&cairn_barrier_flags, __ATOMIC_ACQUIRE); }
+bool stacks_are_grey() { return (barrier_bits() & cairn::gc::k_grey_stacks) != 0; }
+bool is_marking() { return current_phase() == phase::mark; }
+
+template <class P>
+bool spin_until(P done) {
+  const auto deadline = std::chrono::steady_clock::now() + k_patience;
+  while (!done())
+    if (std::chrono::steady_clock::now() > deadline) return false;
+  return true;
+}
+
+// A collect() on another thread.
+class running_cycle {
+ public:
+  running_cycle()
+      : thread_([this] {
+          cairn::gc::collect();
+          over_.store(true, std::memory_order_release);
+        }) {}
+  ~running_cycle() { thread_.join(); }
+  // True when it marks, and no stack is grey any more.
+  bool reach_black() {
+    return spin_until([this] { return is_over() || (is_marking() && !stacks_are_grey()); }) && is_marking();
+  }
+  bool reach_marking() {
+    return spin_until([this] { return is_over() || is_marking(); }) && is_marking();
+  }
+  bool is_over() const { return over_.load(std::memory_order_acquire); }
+
+ private:
+  std::atomic<bool> over_{false};
+  std::thread thread_;
+};
+
+// `before()` and then, in the middle of the marking of a cycle that all threads have been scanned for, `during()`; then
+// the cycle ends. False if no attempt was quick enough.
+template <class Before, class During>
+[[gnu::noinline]] bool while_marking(Before before, During during) {
+  for (int attempt = 0; attempt < 20; ++attempt) {
+    before();
+    clear_stack();
+    bool in_time = false;
+    {
+      running_cycle cycle;
+      if (cycle.reach_black()) {
+        during();
+        in_time = is_marking();
+      }
+    }
+    if (in_time) return true;
+  }
+  return false;
+}
+
+struct holder {
+  gc_ptr<cell> first, second;
+};
+
+TEST(ConcurrentCycle, KeepsWhatMovesFromHeapToStackToHeap) {
+  ballast large;
+  root<holder> from = make_gc<holder>(), to = make_gc<holder>();
+  ASSERT_TRUE(while_marking(
+      [&] {
+        apart([&] {
+          from->first = make_list(1, 5);
+          to->first = nullptr;
+        });
+      },
+      [&] {
+        cell* on_stack = from->first;
+        from->first = nullptr;
+        to->first = on_stack;
+      }));
+  churn();
+  EXPECT_TRUE(is_list(to->first, 1, 5));
+}
+
+// The stack has been scanned before the object comes to it, and no other place has it then.
+TEST(ConcurrentCycle, KeepsWhatIsOnlyOnAStackThatWasScannedBefore) {
+  ballast large;
+  root<holder> from = make_gc<holder>();
+  cell* on_stack = nullptr;
+  ASSERT_TRUE(while_marking([&] { apart([&] { from->first = make_list(1, 5); }); },
+                            [&] {
+                              on_stack = from->first;
+                              from->first = nullptr;
+                            }));
+  churn();
+  EXPECT_TRUE(is_list(on_stack, 1, 5));
+}
+
+TEST(ConcurrentCycle, KeepsWhatAtomicsHandFromOneToAnother) {
+  ballast large;
+  root<cairn::gc_atomic<cell>> a = make_gc<cairn::gc_atomic<cell>>(), b = make_gc<cairn::gc_atomic<cell>>();
+  ASSERT_TRUE(while_marking([&] { apart([&] { a->store(make_list(1, 5)); }); },
+                            [&] {
+                              cell* moving = a->exchange(nullptr);
+                              cell* nothing = b->load();
+                              b->compare_exchange_strong(nothing, moving);
+                            }));
+  churn();
+  EXPECT_TRUE(is_list(b->load(), 1, 5));
+}
+
+TEST(ConcurrentCycle, KeepsWhatIsMadeWhileItMarks) {
+  ballast large;
+  root<cell> list;
+  root<std::uint64_t> tiny;
+  std::size_t made = 0;
+  ASSERT_TRUE(while_marking(
+      [&] {
+        list.reset();
+        made = 0;
+      },
+      [&] {
+        tiny = make_gc<std::uint64_t>(77u);
+        for (; made < 2000; ++made) list = make_cell(2000 - made, list);
+      }));
+  churn();
+  EXPECT_TRUE(is_list(list, 1, 2000));
+  EXPECT_EQ(*tiny, 77u);
+}
+
+TEST(ConcurrentCycle, KeepsWhatIsWrittenToALargeArrayWhileItIsScanned) {
+  constexpr std::size_t k_length = 400'000;
+  root<gc_ptr<cell>> array;
+  apart([&] { array = cairn::make_gc_array<gc_ptr<cell>>(k_length).data(); });
+  root<holder> from = make_gc<holder>();
+  std::size_t moved = 0;
+  ASSERT_TRUE(while_marking([&] { apart([&] { from->first = make_list(1, 4000); }); },
+                            [&] {
+                              // Cut out of the list, from its head, and put where the marker was or is still to come.
+                              for (moved = 0; moved < 4000; ++moved) {
+                                cell* c = from->first;
+                                from->first = c->next;
+                                c->next = nullptr;
+                                array[static_cast<std::ptrdiff_t>(moved * 97 % k_length)] = c;
+                              }
+                            }));
+  churn();
+  for (std::size_t i = 0; i < moved; ++i)
+    ASSERT_TRUE(array[static_cast<std::ptrdiff_t>(i * 97 % k_length)]->is(i + 1)) << i;
+}
+
+TEST(ConcurrentCycle, KeepsWhatAThreadThatComesAndGoesMeanwhilePutsSomewhere) {
+  ballast large;
+  root<holder> from = make_gc<holder>(), to = make_gc<holder>();
+  ASSERT_TRUE(while_marking(
+      [&] {
+        apart([&] {
+          from->first = make_list(1, 5);
+          to->first = to->second = nullptr;
+        });
+      },
+      [&] {
+        apart([&] {
+          to->first = from->first;
+          from->first = nullptr;
+          to->second = make_list(100, 300);
+        });
+      }));
+  churn();
+  EXPECT_TRUE(is_list(to->first, 1, 5));
+  EXPECT_TRUE(is_list(to->second, 100, 300));
+}
+
+// In thread-local storage of a thread that was scanned empty-handed.
+thread_local gc_ptr<cell> in_thread;
+
+TEST(ConcurrentCycle, KeepsWhatAThreadPutsIntoItsThreadLocalStorage) {
+  ballast large;
+  root<holder> from = make_gc<holder>();
+  ASSERT_TRUE(while_marking([&] { apart([&] { from->first = make_list(1, 5); }); },
+                            [&] {
+                              in_thread = from->first;
+                              from->first = nullptr;
+                            }));
+  churn();
+  EXPECT_TRUE(is_list(in_thread, 1, 5));
+  in_thread = nullptr;
+}
+
+TEST(ConcurrentCycle, KeepsWhatAWeakReferenceLocksMeanwhile) {
+  ballast large;
+  gc_weak<cell> weak;
+  cell* locked = nullptr;
+  ASSERT_TRUE(while_marking([&] { apart([&] { weak = make_list(1, 5); }); }, [&] { locked = weak.lock(); }));
+  churn();
+  ASSERT_NE(locked, nullptr);
+  EXPECT_TRUE(is_list(locked, 1, 5));
+  EXPECT_TRUE(weak.lock() == locked);
+}
+
+TEST(ConcurrentCycle, ClearsAWeakReferenceThatNobodyLocksMeanwhile) {
+  ballast large;
+  gc_weak<cell> weak;
+  ASSERT_TRUE(while_marking([&] { apart([&] { weak = make_list(1, 5); }); }, [] {}));
+  EXPECT_TRUE(dies(weak));
+}
+
+// What a cleanup captures is raw, and may come from a stack that the cycle has not scanned yet, while the
+// function's own memory was made marked. So many roots take the cycle some time before it comes to the stacks.
+TEST(ConcurrentCycle, KeepsRawPointersThatACleanupCaptures) {
+  ballast large;
+  std::vector<root<cell>> roots;
+  apart([&] {
+    cell* one = make_cell(0);
+    for (int i = 0; i < 500'000; ++i) roots.emplace_back(one);
+  });
+  int in_time = 0;
+  for (int attempt = 0; attempt < 20 && in_time < 3; ++attempt) {
+    std::atomic<int> wrong{-1};
+    std::atomic<bool> ready{false};
+    bool was_grey = false;
+    root<cell> watched = make_cell(7);
+    std::thread adder([&] {
+      // In a frame that is gone when the thread is scanned.
+      aside([&] {
+        cell* list = make_list(1, 5);
+        ready.store(true, std::memory_order_release);
+        spin_until([] { return is_marking(); });
+        cairn::add_cleanup(watched, [list, &wrong] { wrong.store(is_list(list, 1, 5) ? 0 : 1); });
+      });
+      clear_stack();
+      was_grey = is_marking() && stacks_are_grey();
+      spin_until([] { return !stacks_are_grey(); });
+    });
+    ASSERT_TRUE(spin_until([&] { return ready.load(std::memory_order_acquire); }));
+    cairn::gc::collect();
+    adder.join();
+    churn();
+    watched.reset();
+    ASSERT_TRUE(collect_until([&] { return wrong.load() >= 0; }));
+    ASSERT_EQ(wrong.load(), 0);
+    in_time += was_grey;
+  }
+  EXPECT_GT(in_time, 0) << "no cleanup was added before the stacks were scanned";
+}
+
+// ---- the end of a cycle ---------------------------------------------------------------------------------------------
+
+// From when births are white again until all threads have seen the barrier off, others sweep already, and a
+// span's marks are gone. A thread that is in a section since before then must not take what it locks for dead.
+TEST(ConcurrentCycle, LocksAWeakReferenceToAnObjectWhoseSpanWasSweptBeforeTheBarrierIsOffForAll) {
+  root<cell> held;
+  std::vector<gc_weak<cell>> many;  // the decision about these takes a while, and that is when the section begins
+  apart([&] { held = make_cell(1); });  // its span is in no cache then
+  gc_weak<cell> weak = held;
+  auto* record = cairn::detail::weak_acquire(held.get());
+  cairn::heap::object_ref target;
+  ASSERT_TRUE(cairn::heap::find_object(reinterpret_cast<std::uintptr_t>(held.get()), target));
+  auto is_marked = [&] {
+    return cairn::heap::test_bit(cairn::heap::g_space.mark_word(target.first, target.index), target.index);
+  };
+  int in_time = 0;
+  for (int attempt = 0; attempt < 30 && in_time < 3; ++attempt) {
+    apart([&] {
+      many.clear();
+      for (int i = 0; i < 100'000; ++i) many.emplace_back(make_cell(2));
+    });
+    std::vector<cairn::heap::mspan*> swept;
+    swept.reserve(10'000);
+    running_cycle cycle;
+    spin_until([&] { return cycle.is_over() || current_phase() == phase::mark_termination; });
+    cairn::sched::runtime_section section(cairn::sched::self());
+    if (current_phase() != phase::mark_termination || !cairn::gc::barrier_is_on()) continue;
+    const std::uint32_t before = cairn::heap::the_heap.sweepgen();
+    spin_until([&] { return cairn::heap::the_heap.sweepgen() != before; });
+    // As allocation does it.
+    const std::uint32_t h = cairn::heap::the_heap.sweepgen();
+    cairn::heap::mcentral& central = cairn::heap::the_heap.central[target.span_class];
+    while (is_marked() && swept.size() < swept.capacity()) {
+      cairn::heap::mspan* s = central.take(h);
+      if (s == nullptr) break;
+      swept.push_back(s);
+    }
+    in_time += !is_marked();
+    bool grey = false;
+    EXPECT_TRUE(
+        cairn::gc::rt().specials.lock_weak(*reinterpret_cast<cairn::gc::special*>(record), target, grey));
+    for (cairn::heap::mspan* s : swept) central.put(s, h);
+  }
+  cairn::detail::weak_release(record);
+  EXPECT_GT(in_time, 0) << "the span was never swept in time";
+}
+
+// ---- who runs it ----------------------------------------------------------------------------------------------------
+
+void spin_for(std::chrono::microseconds time) {
+  const auto end = std::chrono::steady_clock::now() + time;
+  while (std::chrono::steady_clock::now() < end) {
+  }
+}
+
+// A thread that comes to the trigger while another one runs asks the collector's thread for a cycle. A moment later it
+// is alone, begins one itself, finds that there is much to mark, and hands it over: to a thread that waits by now for
+// the lock that it is handed.
+TEST(ConcurrentCycle, IsFinishedByACollectorThatWaitsForTheCycleThatItIsHanded) {
+  std::atomic<bool> stop{false};
+  std::atomic<std::size_t> rounds{0};
+  std::thread now_and_then([&] {
+    make_cell(0);
+    while (!stop.load()) {
+      spin_for(std::chrono::microseconds(20));
+      cairn::blocking([] { spin_for(std::chrono::microseconds(20)); });
+    }
+  });
+  std::thread allocator([&] {
+    root<cell> kept;
+    for (std::size_t n = 0; !stop.load(); ++n) {
+      if (mix(n) % 2 == 0) kept.reset();
+      else kept = make_list(0, 3000);
+      churn(60'000 + mix(n) % 60'000);
+      rounds.fetch_add(1);
+    }
+  });
+  const std::size_t wanted = test_count(1500, 10);
+  std::size_t last = 0;
+  auto last_change = std::chrono::steady_clock::now();
+  while (rounds.load() < wanted && std::chrono::steady_clock::now() - last_change < k_patience) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    if (const std::size_t now = rounds.load(); now != last) {
+      last = now;
+      last_change = std::chrono::steady_clock::now();
+    }
+  }
+  EXPECT_GE(rounds.load(), wanted) << "nobody finishes the cycle";
+  if (rounds.load() < wanted) std::abort();  // the threads cannot be joined
+  stop.store(true);
+  now_and_then.join();
+  allocator.join();
+}
+
+}  // namespace
