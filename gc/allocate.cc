@@ -80,13 +80,13 @@ void* take_small(std::size_t bytes, unsigned span_class, std::uint64_t mask, boo
 }
 
 void* take_large(std::size_t bytes, bool noscan, bool is_array) {
-  bool needs_zero = false;
+  std::size_t to_zero = 0;
   void* p = take_or_throw(bytes, [&](sched::m& self) -> void* {
     sched::runtime_section section(self);
     heap::mspan* s = heap::allocate_large(self, bytes, noscan);
     if (s == nullptr) return nullptr;
     if (is_array) s->has_array.store(1, std::memory_order_relaxed);
-    needs_zero = s->needs_zero;
+    to_zero = s->needs_zero ? s->elem_bytes : 0;  // the collector looks at all of the slot
     self.uncounted += s->elem_bytes;
     assists::charge(self, s->elem_bytes);
     gc::rt().count.large_bytes.fetch_add(s->elem_bytes, std::memory_order_relaxed);
@@ -94,7 +94,7 @@ void* take_large(std::size_t bytes, bool noscan, bool is_array) {
   });
   // Outside the section: a handshake does not wait for it. Until it is done a marker may find old words here, which
   // lead to allocated objects or nowhere.
-  if (needs_zero) std::memset(p, 0, bytes);
+  if (to_zero != 0) std::memset(p, 0, to_zero);
   detail::keep_alive(p);
   return p;
 }

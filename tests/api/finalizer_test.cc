@@ -50,6 +50,22 @@ TEST(Finalizer, WaitsUntilTheObjectIsUnreachable) {
   EXPECT_TRUE(collect_until([] { return ran == 1; }));
 }
 
+// What earlier objects have left behind the end of a large one, in its last page, may refer to the object itself.
+TEST(Finalizer, RunsForALargeObjectInMemoryThatHeldOthersBefore) {
+  static std::atomic<int> ran{0};
+  struct large {
+    cairn::gc_ptr<cell> pointer;
+    std::uint64_t words[6000];
+  };
+  constexpr int n = 50;
+  apart([] { make_list(0, 100'000); });
+  for (int i = 0; i < 2; ++i) collect_and_reuse();
+  apart([] {
+    for (int i = 0; i < n; ++i) set_finalizer(cairn::make_gc<large>(), [](large*) { ++ran; });
+  });
+  EXPECT_TRUE(collect_until([] { return ran == n; })) << ran;
+}
+
 TEST(Finalizer, TheMemoryGoesAfterwards) {
   static std::atomic<int> ran{0};
   apart([] {});
