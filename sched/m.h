@@ -41,8 +41,6 @@ struct m : heap::mcache {
   std::atomic<std::uint32_t> state{k_running};
   // Runtime sections that the thread is in. Written by the thread only, read by its own signal handler.
   std::atomic<int> depth{0};
-  // Signals sent and not yet seen by the handler: a late one is not taken for the program's own.
-  std::atomic<std::uint32_t> signals_sent{0};
 
   // ---- what the gc layer reads of a thread that is stopped, held, or the caller itself
   // The stack from saved_sp up to stack_high holds everything that the thread can reach, registers included.

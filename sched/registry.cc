@@ -93,7 +93,6 @@ void find_stack(m& self) {
 void reset(m& p) noexcept {
   p.state.store(k_running, std::memory_order_relaxed);
   p.depth.store(0, std::memory_order_relaxed);
-  p.signals_sent.store(0, std::memory_order_relaxed);
   p.current_goroutine.store(nullptr, std::memory_order_relaxed);
   p.parked_on.store(nullptr, std::memory_order_relaxed);
   p.saved_sp = nullptr;
@@ -212,7 +211,6 @@ void detach() noexcept {
   std::atomic_signal_fence(std::memory_order_seq_cst);
   hooks.on_detach(*p);
   unlink(*p);
-  expect_late_signals(*p);
   detail::tls_cache = &nobody;
   release_registry();
   pthread_setspecific(exit_key, nullptr);

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
 //
-// A signal is the runtime's if this process sent it with tgkill and we have sent one that has not arrived yet; all
-// others go to the handler that was there before. A program that sends itself the same signal with tgkill at such a
-// moment may lose it, as signals merge in the kernel anyhow.
+// The runtime's signals carry the address of a variable of this file; all others go to the handler that was
+// there before. While one of ours is pending for a thread the kernel drops a second signal of the same number,
+// ours or the program's; while one of the program's is, ours: so whatever comes, a thread that is asked
+// answers. Rejected: tgkill, and counting what was sent. Between counting and sending an earlier signal may
+// arrive, which uses up both counts.
 //
 // The handler runs on the stack that it interrupts (no SA_ONSTACK): its frame lies below the kernel's signal frame,
 // which holds every register, and that below the red zone. On any other stack (a handler of the program's on its
@@ -24,28 +26,13 @@
 namespace cairn::sched {
 namespace {
 
-int signal_number = 0;                                  // written once, before the first thread attaches
-pid_t process = 0;                                      // likewise
-struct sigaction earlier;                               // likewise
-constinit thread_local std::uint32_t late_signals = 0;  // of the thread's detached ms; touched by it and its handler
+int signal_number = 0;     // written once, before the first thread attaches
+pid_t process = 0;         // likewise
+struct sigaction earlier;  // likewise
+char mark;                 // its address in a signal says that the signal is ours
 
-// One arrival uses up all signals sent so far: standard signals merge. Real-time ones queue.
-bool use_up(std::atomic<std::uint32_t>& sent) noexcept {
-  std::uint32_t n = sent.load(std::memory_order_relaxed);
-  // Relaxed: a counter. The state word carries the order.
-  while (n != 0 &&
-         !sent.compare_exchange_weak(n, signal_number >= SIGRTMIN ? n - 1 : 0, std::memory_order_relaxed)) {
-  }
-  return n != 0;
-}
-
-bool is_ours(m* self) noexcept {
-  if (self != nullptr &&
-      (use_up(self->signals_sent) || self->state.load(std::memory_order_relaxed) == k_requested))
-    return true;
-  if (late_signals == 0) return false;
-  --late_signals;
-  return true;
+bool is_ours(const siginfo_t& info) noexcept {
+  return info.si_code == SI_QUEUE && info.si_pid == process && info.si_value.sival_ptr == &mark;
 }
 
 void chain(int number, siginfo_t* info, void* context) noexcept {
@@ -74,15 +61,12 @@ bool is_asked(const m& self) noexcept {
 
 void handle(int number, siginfo_t* info, void* context) {
   int saved_errno = errno;
+  if (!is_ours(*info)) chain(number, info, context);
   m* self = current();
-  if (info->si_code == SI_TKILL && info->si_pid == process && is_ours(self)) {
-    if (self != nullptr && is_asked(*self) && on_own_stack(*self)) {
-      self->interrupted = true;
-      detail_m::answer_deferred(*self);
-      self->interrupted = false;
-    }
-  } else {
-    chain(number, info, context);
+  if (self != nullptr && is_asked(*self) && on_own_stack(*self)) {
+    self->interrupted = true;
+    detail_m::answer_deferred(*self);
+    self->interrupted = false;
   }
   errno = saved_errno;
 }
@@ -121,15 +105,15 @@ void block_signal() noexcept {
 
 bool send_signal(m& to) noexcept {
   int saved_errno = errno;
-  to.signals_sent.fetch_add(1, std::memory_order_relaxed);
-  long r = syscall(SYS_tgkill, process, to.tid, signal_number);
+  siginfo_t info = {};
+  info.si_signo = signal_number;
+  info.si_code = SI_QUEUE;
+  info.si_pid = process;
+  info.si_value.sival_ptr = &mark;
+  long r = syscall(SYS_rt_tgsigqueueinfo, process, to.tid, signal_number, &info);
   bool exists = !(r == -1 && errno == ESRCH);
   errno = saved_errno;
   return exists;
-}
-
-void expect_late_signals(const m& self) noexcept {
-  late_signals += self.signals_sent.load(std::memory_order_relaxed);
 }
 
 }  // namespace cairn::sched

@@ -21,7 +21,4 @@ void block_signal() noexcept;
 // lock.
 bool send_signal(m& to) noexcept;
 
-// For a detaching thread: signals to it that are still under way are not the program's.
-void expect_late_signals(const m& self) noexcept;
-
 }  // namespace cairn::sched
