@@ -105,11 +105,13 @@ std::vector<cairn::root<thing>> back;
 void add_functions(thing* t, std::mt19937_64& random) {
   if (random() % 4 == 0) {
     finalizers.expect();
-    const bool bring_back = random() % 2 == 0;
+    // A word: the padding behind a bool would be old words of this stack, and the library looks at captures as it does
+    // at a stack.
+    const std::uint64_t bring_back = random() % 2;
     cairn::set_finalizer(t, [bring_back, id = t->id](thing* dying) {
       if (dying->id != id || !dying->is_whole()) fail("a finalizer got a damaged object");
       finalizers.count();
-      if (!bring_back) return;
+      if (bring_back == 0) return;
       std::lock_guard guard(back_lock);
       back.emplace_back(dying);
     });
