@@ -141,18 +141,22 @@ std::uint64_t below(unsigned i, unsigned end) noexcept {
 
 void check_bits_of(walk& w, const heap::mspan& s) noexcept {
   unsigned allocated = 0;
-  std::uint64_t marked_free = 0, beyond = 0, free_below = 0;
+  std::uint64_t marked_free = 0, beyond = 0, free_below = 0, marked = 0;
   for (unsigned i = 0; i < s.n_words(); ++i) {
     const std::uint64_t alloc = s.alloc_word(i).load(std::memory_order_relaxed);
     const std::uint64_t mark = s.mark_word(i).load(std::memory_order_relaxed);
     allocated += static_cast<unsigned>(std::popcount(alloc));
     marked_free |= mark & ~alloc;
+    marked |= mark;
     beyond |= (alloc | mark) & ~below(i, s.n_slots);
     free_below |= ~alloc & below(i, s.free_index);
   }
   w.expect(allocated == s.n_alloc, "check: the span at {:#x} counts {} objects and has {} allocation bits",
            s.base, s.n_alloc, allocated);
   w.expect(marked_free == 0, "check: the span at {:#x} has marked slots that are not allocated", s.base);
+  // Swept, or in a cache and swept. An object that is marked before a cycle begins would not be scanned by it.
+  const std::uint32_t h = heap::the_heap.sweepgen(), g = s.sweepgen.load(std::memory_order_relaxed);
+  w.expect(marked == 0 || (g != h && g != h + 3), "check: the span at {:#x} is swept and has marks", s.base);
   w.expect(beyond == 0, "check: the span at {:#x} has bits beyond its {} slots", s.base, s.n_slots);
   w.expect(free_below == 0, "check: the span at {:#x} has free slots below the index {}", s.base,
            s.free_index);
