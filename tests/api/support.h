@@ -20,7 +20,7 @@ namespace cairn_test {
 
 // How long a test waits for what the interface promises "some time" after. Only a failing test waits that
 // long.
-inline constexpr std::chrono::seconds k_patience(20);
+inline constexpr std::chrono::seconds k_patience(60);
 
 constexpr std::uint64_t mix(std::uint64_t x) {
   x += 0x9e3779b97f4a7c15;

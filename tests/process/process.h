@@ -65,7 +65,7 @@ inline bool drain(int out, int err, outcome& o, std::chrono::steady_clock::time_
 // `environment`: "NAME=value" each, before what this process has; Cairn's own variables are not inherited.
 inline outcome run(const std::string& program, std::vector<std::string> arguments,
                    std::vector<std::string> environment = {},
-                   std::chrono::seconds limit = std::chrono::seconds(60)) {
+                   std::chrono::seconds limit = std::chrono::seconds(240)) {
   std::vector<char*> argv{const_cast<char*>(program.c_str())}, env;
   for (auto& a : arguments) argv.push_back(a.data());
   for (auto& e : environment) env.push_back(e.data());

@@ -14,6 +14,7 @@
 
 #include "api/support.h"
 #include "process/child.h"
+#include "scale.h"
 
 namespace {
 
@@ -42,7 +43,7 @@ int work_in_threads() {
   for (std::uint64_t t = 0; t < 4; ++t)
     threads.emplace_back([t] {
       cairn::gc_ptr<cell> mine = make_list(t, 500);
-      for (std::uint64_t i = 0; i < 300; ++i) {
+      for (std::uint64_t i = 0; i < test_count(300, 60); ++i) {
         EXPECT_IN_CHILD(is_list(make_list(i, 200), i, 200));
         mine->next = make_list(t + 1, 499);
         if (i % 20 == 0) gc::collect();

@@ -18,7 +18,7 @@ using process::outcome;
 using testing::HasSubstr;
 
 outcome scene(const char* name, std::vector<std::string> env = {}) {
-  return process::run(CAIRN_SETTINGS_CHILD, {name}, std::move(env), std::chrono::seconds(120));
+  return process::run(CAIRN_SETTINGS_CHILD, {name}, std::move(env));
 }
 
 struct settings {

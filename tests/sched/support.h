@@ -48,7 +48,7 @@ class crowd {
 // In the safe state where there is one: the kernel's nanosleep does not get on when it is interrupted more often than
 // every 50 us, as a test may do that makes handshakes without pause.
 template <class Condition>
-bool eventually(Condition condition, std::chrono::milliseconds limit = std::chrono::seconds(20)) {
+bool eventually(Condition condition, std::chrono::milliseconds limit = std::chrono::seconds(60)) {
   auto deadline = std::chrono::steady_clock::now() + limit;
   while (!condition()) {
     if (std::chrono::steady_clock::now() > deadline) return false;
