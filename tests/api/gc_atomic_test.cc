@@ -117,6 +117,7 @@ TEST(GcAtomic, LetsGoOfWhatWasReplaced) {
 
 // Popped nodes are pushed again as new objects only: without ABA each number comes out exactly once.
 TEST(GcAtomic, ATreiberStackLosesAndRepeatsNothing) {
+  cairn::attach_thread attached;  // this thread pops too, and makes nothing that would attach it
   static gc_atomic<cell> top;
   constexpr std::uint64_t k_threads = 6;
   const std::uint64_t per_thread = test_count(30'000, 1000);
