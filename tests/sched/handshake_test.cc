@@ -182,6 +182,7 @@ TEST(Handshake, EveryThreadRunsTheFunctionOncePerHandshake) {
   }
 }
 
+// Where both run at the same time, which on a busy machine they do now and then.
 TEST(Handshake, AThreadThatComesToASectionsEndIsSparedTheSignal) {
   self();
   std::atomic<m*> worker{nullptr};
@@ -196,16 +197,18 @@ TEST(Handshake, AThreadThatComesToASectionsEndIsSparedTheSignal) {
     m* worker;
     std::atomic<int> spared{0}, interrupted{0};
   } counted{worker.load()};
-  for (int i = 0, n = static_cast<int>(test_count(300)); i < n; ++i) {
+  int handshakes = 0;
+  EXPECT_TRUE(eventually([&] {
+    ++handshakes;
     handshake(
         [](m& p, void* arg) {
           auto& to = *static_cast<answers*>(arg);
           if (&p == to.worker) (p.interrupted ? to.interrupted : to.spared).fetch_add(1);
         },
         &counted);
-  }
-  EXPECT_EQ(counted.spared + counted.interrupted, static_cast<int>(test_count(300)));
-  EXPECT_GT(counted.spared.load(), 0);
+    return counted.spared.load() > 0;
+  }));
+  EXPECT_EQ(counted.spared + counted.interrupted, handshakes);
 }
 
 TEST(Handshake, AThreadThatOnlySpinsIsInterrupted) {
