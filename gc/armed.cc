@@ -40,13 +40,12 @@ footer footer_of(const object_ref& o) noexcept {
 // Clears the object's armed bit; true if it was set.
 bool disarm(const object_ref& o) noexcept {
   const std::uint64_t bit = heap::bit_of(o.index);
-  return (g_space.armed_word(o.first, o.index).fetch_and(~bit, std::memory_order_relaxed) & bit) != 0;
+  return (g_space.group_of(o.first, o.index).armed.fetch_and(~bit, std::memory_order_relaxed) & bit) != 0;
 }
 
 // The allocated object that `p` points into.
 bool find_allocated(const void* p, object_ref& o) noexcept {
-  return heap::find_object(reinterpret_cast<std::uintptr_t>(p), o) &&
-         heap::test_bit(g_space.alloc_word(o.first, o.index), o.index);
+  return heap::find_object(reinterpret_cast<std::uintptr_t>(p), o) && heap::is_allocated(o);
 }
 
 void arm(void* object, const detail::type_ops* ops, std::uintptr_t tag, std::size_t count) noexcept {
@@ -59,7 +58,7 @@ void arm(void* object, const detail::type_ops* ops, std::uintptr_t tag, std::siz
   *f.last = reinterpret_cast<std::uintptr_t>(ops) | tag;
   sched::runtime_section section;
   // In this order: see specials::any_armed.
-  g_space.armed_word(o.first, o.index).fetch_or(heap::bit_of(o.index), std::memory_order_seq_cst);
+  g_space.group_of(o.first, o.index).armed.fetch_or(heap::bit_of(o.index), std::memory_order_seq_cst);
   g_space.span_at(o.first)->has_armed.store(1, std::memory_order_seq_cst);
   rt().specials.any_armed.store(true, std::memory_order_seq_cst);
 }
@@ -69,8 +68,8 @@ void free_large(heap::mspan* s) noexcept {
   heap::mcentral& central = heap::the_heap.central[sc];
   if (!central.take_large(s, heap::the_heap.sweepgen())) return;  // being swept just now: the cycle frees it
   const std::size_t bytes = s->elem_bytes;
-  s->mark_word(0).store(0, std::memory_order_relaxed);
-  s->alloc_word(0).store(0, std::memory_order_relaxed);
+  s->group(0).clear_marks();
+  s->group(0).alloc.store(0, std::memory_order_relaxed);
   s->n_alloc = 0;
   central.freed.fetch_add(1, std::memory_order_relaxed);
   rt().specials.forget(*s);

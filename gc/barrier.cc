@@ -45,8 +45,7 @@ void add(work_writer& out, const void* p) noexcept {
 // Most of what a program stores is what it has just made, and that was born marked.
 bool is_marked(const void* p) noexcept {
   heap::object_ref o;
-  return heap::find_object(reinterpret_cast<std::uintptr_t>(p), o) &&
-         heap::test_bit(heap::g_space.mark_word(o.first, o.index), o.index);
+  return heap::find_object(reinterpret_cast<std::uintptr_t>(p), o) && heap::is_marked(o);
 }
 
 void hand_over(sched::barrier_buffer& b) noexcept {

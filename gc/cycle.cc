@@ -244,7 +244,8 @@ void run_locked(cycle_reason reason) {
 }  // namespace
 
 marker& the_marker() noexcept {
-  static marker& m = *new marker(rt().work);  // first used before the first stop: see start of the runtime
+  static marker& m = *new marker(rt().work,
+                                 true);  // first used before the first stop: see start of the runtime
   return m;
 }
 

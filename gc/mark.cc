@@ -7,10 +7,12 @@
 // thread wrote before it was stopped. So the scanning functions are not instrumented.
 #include "gc/mark.h"
 
+#include <array>
 #include <bit>
 #include <cstring>
 
 #include "cairn/detail/assert.h"
+#include "gc/filter.h"
 #include "gc/slice.h"
 #include "heap/fatal.h"
 #include "heap/mspan.h"
@@ -19,12 +21,37 @@ namespace cairn::gc {
 
 using heap::g_space;
 
-CAIRN_SCANS void marker::scan_words(const void* from, const void* to) noexcept {
+namespace {
+
+bool is_masked(unsigned span_class) noexcept {
+  const std::size_t bytes = detail::k_class_bytes[span_class / 2];
+  return bytes - 1 < k_masked_bytes;  // large objects' is 0
+}
+
+// For each size class that has masks, one bit for each word of its objects.
+constexpr auto k_words_of = [] {
+  std::array<std::uint64_t, detail::k_size_class_count> words{};
+  for (std::size_t c = 1; c < words.size(); ++c) {
+    const std::size_t n = detail::k_class_bytes[c] / 8;
+    words[c] = n >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << n) - 1;
+  }
+  return words;
+}();
+
+}  // namespace
+
+void marker::scan_words(const void* from, const void* to) noexcept {
+  constexpr std::size_t k_block = 256;
   const std::uintptr_t base = g_space.base;
   const std::size_t limit = g_space.committed.load(std::memory_order_relaxed);
-  for (auto* p = static_cast<const std::uintptr_t*>(from); p < to; ++p) {
-    const std::uintptr_t word = *const_cast<const volatile std::uintptr_t*>(p);
-    if (word - base < limit) push(word & ~std::uintptr_t{7});
+  auto* p = static_cast<const std::uintptr_t*>(from);
+  for (auto left = static_cast<std::size_t>(static_cast<const std::uintptr_t*>(to) - p); left > 0;) {
+    const std::size_t n = left < k_block ? left : k_block;
+    if (hi_ + k_block + k_filter_slack > k_stack) [[unlikely]]
+      spill();
+    hi_ += filter_words(p, n, base, limit, stack_ + hi_);
+    p += n;
+    left -= n;
   }
 }
 
@@ -46,94 +73,193 @@ void marker::visit_tagged(std::uintptr_t entry) noexcept {
 }
 
 void marker::scan_object(const heap::object_ref& o) noexcept {
-  if (!detail::is_noscan_class(o.span_class)) scan(o.base, o.first, o.span_class);
+  if (detail::is_noscan_class(o.span_class)) return;
+  if (is_masked(o.span_class)) scan_masked(o.base, mask_of(o.first, o.span_class));
+  else push_oblets(o.base, o.first, o.span_class);
 }
 
-CAIRN_SCANS void marker::scan(std::uintptr_t at, std::size_t first, unsigned span_class) noexcept {
-  const std::size_t bytes = detail::k_class_bytes[span_class / 2];
-  if (bytes - 1 >= k_masked_bytes) {  // over 512, or 0: large
-    if (bytes != 0) {
-      scan_words(reinterpret_cast<void*>(at), reinterpret_cast<void*>(at + bytes));
-      bytes_scanned += bytes;
-    } else {
-      scan_large(at, g_space.span_at(first)->elem_bytes);
-    }
-    return;
-  }
-  std::uint64_t mask = g_space.masks[first].load(std::memory_order_relaxed);
-  if (bytes < k_masked_bytes) mask &= (std::uint64_t{1} << bytes / 8) - 1;
-  bytes_scanned += bytes;
-  if (hi_ + 64 > k_stack) [[unlikely]]
-    spill();
-  const std::uintptr_t base = g_space.base;
-  const std::size_t limit = g_space.committed.load(std::memory_order_relaxed);
-  std::uintptr_t* top = stack_ + hi_;
+// Which words of the span's objects may be pointers, and exist.
+std::uint64_t marker::mask_of(std::size_t first, unsigned span_class) const noexcept {
+  return g_space.masks[first].load(std::memory_order_relaxed) & k_words_of[span_class / 2];
+}
+
+// Pushes what the words at `at` that the mask names point to. Returns the new top.
+CAIRN_SCANS [[gnu::always_inline]] static inline std::uintptr_t* push_masked(std::uintptr_t* top,
+                                                                             std::uintptr_t at,
+                                                                             std::uint64_t mask,
+                                                                             std::uintptr_t base,
+                                                                             std::size_t limit) noexcept {
   for (; mask != 0; mask &= mask - 1) {
     const std::uintptr_t word = reinterpret_cast<const volatile std::uintptr_t*>(at)[std::countr_zero(mask)];
     *top = word & ~std::uintptr_t{7};  // stored always, kept if it counts: no branch to mispredict
     top += word - base < limit;
   }
+  return top;
+}
+
+CAIRN_SCANS void marker::scan_masked(std::uintptr_t at, std::uint64_t mask) noexcept {
+  if (hi_ + 64 > k_stack) [[unlikely]]
+    spill();
+  const std::size_t limit = g_space.committed.load(std::memory_order_relaxed);
+  hi_ = static_cast<std::size_t>(push_masked(stack_ + hi_, at, mask, g_space.base, limit) - stack_);
+}
+
+CAIRN_SCANS void marker::scan_batch(unsigned which) noexcept {
+  if (hi_ + 64 * k_batch > k_stack) [[unlikely]]
+    spill();
+  const std::uintptr_t base = g_space.base;
+  const std::size_t limit = g_space.committed.load(std::memory_order_relaxed);
+  std::uintptr_t* top = stack_ + hi_;
+  const grey* batch = grey_[which];
+  for (unsigned i = 0, n = n_grey_[which]; i < n; ++i)
+    top = push_masked(top, batch[i].address, batch[i].mask, base, limit);
+  n_grey_[which] = 0;
   hi_ = static_cast<std::size_t>(top - stack_);
 }
 
-void marker::scan_large(std::uintptr_t at, std::size_t bytes) noexcept {
-  for (std::size_t offset = k_oblet_bytes; offset < bytes; offset += k_oblet_bytes)
-    push((at + offset) | k_oblet_tag);
-  scan_oblet(at);
+// Objects of over 512 bytes, which have no masks.
+void marker::push_oblets(std::uintptr_t at, std::size_t first, unsigned span_class) noexcept {
+  std::size_t bytes = detail::k_class_bytes[span_class / 2];
+  if (bytes == 0) bytes = g_space.span_at(first)->elem_bytes;
+  for (std::size_t offset = 0; offset < bytes; offset += k_oblet_bytes) push((at + offset) | k_oblet_tag);
 }
 
+// The next piece of an oblet, or of an object that is less than one.
 void marker::scan_oblet(std::uintptr_t at) noexcept {
   const std::size_t page = g_space.page_of(at);
   const heap::mspan* s = g_space.span_at(g_space.first_page(page, g_space.info_of(page)));
-  const std::uintptr_t end = s->base + s->elem_bytes;
-  const std::size_t bytes = end - at < k_oblet_bytes ? end - at : k_oblet_bytes;
+  const std::size_t offset = (at - s->base) % s->elem_bytes;
+  const std::size_t in_object = s->elem_bytes - offset, in_oblet = k_oblet_bytes - offset % k_oblet_bytes;
+  const std::size_t left = in_object < in_oblet ? in_object : in_oblet;
+  const std::size_t bytes = left < k_piece_bytes ? left : k_piece_bytes;
+  if (left > bytes) push((at + bytes) | k_oblet_tag);
   scan_words(reinterpret_cast<void*>(at), reinterpret_cast<void*>(at + bytes));
   bytes_scanned += bytes;
 }
 
-template <bool shared>
-bool marker::set_mark(std::size_t first, unsigned index) noexcept {
-  heap::page_bits& line = g_space.line_of(first, index);
-  const unsigned w = index / 64 % heap::k_line_words;
+template <bool runs_cycle>
+[[gnu::always_inline]] inline bool marker::set_mark(heap::bit_group& bits, unsigned index,
+                                                    unsigned span_class) noexcept {
   const std::uint64_t bit = heap::bit_of(index);
-  const std::uint64_t seen = line.mark[w].load(std::memory_order_relaxed);
-  if ((seen & bit) != 0) return false;
-  if ((line.alloc[w].load(std::memory_order_relaxed) & bit) == 0) return false;
-  // Release: with specials::lock_weak.
-  if constexpr (shared) return (line.mark[w].fetch_or(bit, std::memory_order_release) & bit) == 0;
-  line.mark[w].store(seen | bit, std::memory_order_relaxed);
+  const std::uint64_t own = bits.mark.load(std::memory_order_relaxed);
+  if (((own | bits.mark_shared.load(std::memory_order_relaxed)) & bit) != 0) return false;
+  if ((bits.alloc.load(std::memory_order_relaxed) & bit) == 0) return false;
+  // Release: with specials::lock_weak. Large objects are marked by one only: their size counts too much to be counted
+  // twice.
+  if (!runs_cycle || span_class < 2)
+    return (bits.mark_shared.fetch_or(bit, std::memory_order_release) & bit) == 0;
+  bits.mark.store(own | bit, std::memory_order_release);
   return true;
 }
 
-template <bool shared>
-void marker::visit(std::uintptr_t entry) noexcept {
-  if ((entry & (k_oblet_tag | k_stack_tag)) != 0) [[unlikely]]
-    return visit_tagged(entry);
+template <bool runs_cycle>
+void marker::mark_batch(const slot* from, unsigned n) noexcept {
+  grey* next = grey_[filling_];
+  std::size_t marked = 0, bytes = 0, to_scan = 0;
+  for (const slot* s = from; s < from + n; ++s) {
+    if (!set_mark<runs_cycle>(*s->bits, s->index, s->span_class)) continue;
+    const std::size_t elem = detail::k_class_bytes[s->span_class / 2];
+    ++marked;
+    bytes += elem != 0 ? elem : g_space.span_at(s->first)->elem_bytes;
+    if (detail::is_noscan_class(s->span_class)) continue;
+    if (!is_masked(s->span_class)) {
+      push_oblets(s->address, s->first, s->span_class);
+      continue;
+    }
+    __builtin_prefetch(reinterpret_cast<const void*>(s->address));
+    to_scan += elem;
+    *next++ = {s->address, mask_of(s->first, s->span_class)};
+  }
+  n_grey_[filling_] = static_cast<unsigned>(next - grey_[filling_]);
+  objects_marked += marked;
+  bytes_marked += bytes;
+  bytes_scanned += to_scan;
+}
+
+// The object that the entry points into. False: there is none.
+[[gnu::always_inline]] inline bool marker::find_slot(std::uintptr_t entry, slot& out) noexcept {
   const std::size_t page = g_space.page_of(entry);
   const heap::page_info info = g_space.info_of(page);
-  if (!info.in_use()) return;
+  if (!info.in_use()) return false;
   const std::size_t first = g_space.first_page(page, info);
   const unsigned span_class = info.span_class(), size_class = span_class / 2;
   const std::uintptr_t start = g_space.page_address(first);
-  const auto index = static_cast<unsigned>((entry - start) * detail::k_class_reciprocal[size_class] >> 32);
   // A candidate in the unused tail of a span has an index beyond its slots, whose allocation bit is never set; of the
   // 8 byte class there is no tail. Large objects' reciprocal is 0, and so is their index.
-  if (!set_mark<shared>(first, index)) return;
-  const std::size_t elem = detail::k_class_bytes[size_class];
-  ++objects_marked;
-  bytes_marked += size_class != 0 ? elem : g_space.span_at(first)->elem_bytes;
-  if (!detail::is_noscan_class(span_class)) scan(start + index * elem, first, span_class);
+  const auto index = static_cast<unsigned>((entry - start) * detail::k_class_reciprocal[size_class] >> 32);
+  out.address = start + index * std::size_t{detail::k_class_bytes[size_class]};
+  out.bits = &g_space.group_of(first, index);
+  out.first = static_cast<std::uint32_t>(first);
+  out.index = static_cast<std::uint16_t>(index);
+  out.span_class = static_cast<std::uint8_t>(span_class);
+  return true;
 }
 
-void marker::fill_ring() noexcept {
-  while (ring_count_ < k_ring && hi_ > lo_) {
-    const std::uintptr_t entry = stack_[--hi_];
-    const std::uintptr_t offset = entry - g_space.base;
-    __builtin_prefetch(reinterpret_cast<const void*>(entry));
-    __builtin_prefetch(&g_space.bits[offset >> detail::k_page_shift]);
-    ring_[(ring_head_ + ring_count_) % k_ring] = entry;
-    ++ring_count_;
+// The next candidates that point into objects. 0: the stack is empty.
+unsigned marker::find_batch(slot* out) noexcept {
+  unsigned n = 0;
+  std::size_t hi = hi_;
+  while (n < k_batch && hi > lo_) {
+    const std::uintptr_t entry = stack_[--hi];
+    if ((entry & (k_oblet_tag | k_stack_tag)) != 0) [[unlikely]] {
+      hi_ = hi;
+      visit_tagged(entry);
+      hi = hi_;
+    } else if (find_slot(entry, out[n])) {
+      __builtin_prefetch(out[n].bits, 1);
+      ++n;
+    }
   }
+  hi_ = hi;
+  return n;
+}
+
+// A list: one candidate leads to one more, and all the time is one chain of loads, each of which needs the last one's
+// result. It is kept short by guesses, which the processor checks while it goes on: that the next object lies in the
+// page of the last one, so that nothing has to be looked up, and that a pointer is to an object's start. The object is
+// read while its bits are still on their way.
+template <bool runs_cycle>
+void marker::chase() noexcept {
+  constexpr unsigned k_most = 64;  // as often as other work has to be looked after
+  const std::uintptr_t base = g_space.base;
+  const std::size_t limit = g_space.committed.load(std::memory_order_relaxed);
+  std::size_t page = SIZE_MAX, first = 0, bytes = 0, marked = 0;
+  std::uintptr_t start = 0;
+  std::uint64_t mask = 0;
+  unsigned span_class = 0;
+  stack_[0] = stack_[lo_];
+  lo_ = 0, hi_ = 1;
+  while (hi_ == 1 && marked < k_most) {
+    const std::uintptr_t entry = stack_[0];
+    if ((entry & (k_oblet_tag | k_stack_tag)) != 0) break;
+    __builtin_prefetch(reinterpret_cast<const void*>(entry));
+    if (const std::size_t p = g_space.page_of(entry); p != page) {
+      const heap::page_info info = g_space.info_of(p);
+      if (!info.in_use() || !is_masked(info.span_class()) || detail::is_noscan_class(info.span_class()))
+        break;
+      if (marked != 0 && info.span_class() != span_class) break;
+      page = p;
+      first = g_space.first_page(p, info);
+      start = g_space.page_address(first);
+      span_class = info.span_class();
+      bytes = detail::k_class_bytes[span_class / 2];
+      mask = mask_of(first, span_class);
+    }
+    const auto index = static_cast<unsigned>((entry - start) * detail::k_class_reciprocal[span_class / 2] >>
+                                             32);
+    hi_ = 0;
+    if (!set_mark<runs_cycle>(g_space.group_of(first, index), index, span_class)) break;
+    ++marked;
+    std::uintptr_t at = entry;
+    if (const std::uintptr_t object = start + index * bytes; object != entry) [[unlikely]] {
+      at = object;
+      asm("" : "+r"(at));  // a branch, to be guessed, and not a conditional move, to be waited for
+    }
+    hi_ = static_cast<std::size_t>(push_masked(stack_, at, mask, base, limit) - stack_);
+  }
+  objects_marked += marked;
+  bytes_marked += marked * bytes;
+  bytes_scanned += marked * bytes;
 }
 
 void marker::between_objects() noexcept {
@@ -141,35 +267,39 @@ void marker::between_objects() noexcept {
   if (slice != nullptr) slice->check(*this);
 }
 
-template <bool shared, bool waits>
+template <bool runs_cycle, bool waits>
 bool marker::drain(std::size_t objects, std::size_t bytes) noexcept {
   const std::size_t scanned_before = bytes_scanned;
-  for (std::size_t n = 0;; ++n) {
-    fill_ring();
-    if (ring_count_ == 0) {
+  slot batch[k_batch];
+  std::size_t done = 0;
+  for (unsigned batches = 0;;) {
+    if (hi_ - lo_ == 1 && n_grey_[0] + n_grey_[1] == 0) chase<runs_cycle>();
+    const unsigned n = find_batch(batch);
+    mark_batch<runs_cycle>(batch, n);
+    filling_ ^= 1;
+    scan_batch(filling_);
+    if (hi_ == lo_ && n_grey_[filling_ ^ 1] == 0) {
       lo_ = hi_ = 0;
       if (!take(waits ? pool_.wait_for_work() : pool_.try_take_full())) return false;
-      continue;
     }
-    const std::uintptr_t entry = ring_[ring_head_];
-    ring_head_ = (ring_head_ + 1) % k_ring;
-    --ring_count_;
-    visit<shared>(entry);
-    if constexpr (shared) {
-      if (n % 64 == 63) between_objects();
-    }
+    done += n;
+    if ((++batches & 1) == 0) between_objects();
     if constexpr (!waits) {
-      if (n >= objects || bytes_scanned - scanned_before >= bytes) return true;
+      if (done >= objects || bytes_scanned - scanned_before >= bytes) return true;
     }
   }
 }
 
 bool marker::drain_alone(std::size_t objects, std::size_t bytes) noexcept {
-  return drain<false, false>(objects, bytes);
-}
-void marker::drain_shared() noexcept { drain<true, true>(0, 0); }
-bool marker::drain_beside(std::size_t objects, std::size_t bytes) noexcept {
+  CAIRN_ASSERT(runs_cycle_, "only the marker of the thread that runs the cycle drains alone");
   return drain<true, false>(objects, bytes);
+}
+void marker::drain_shared() noexcept {
+  if (runs_cycle_) drain<true, true>(0, 0);
+  else drain<false, true>(0, 0);
+}
+bool marker::drain_beside(std::size_t objects, std::size_t bytes) noexcept {
+  return runs_cycle_ ? drain<true, false>(objects, bytes) : drain<false, false>(objects, bytes);
 }
 
 bool marker::take(work_buf* b) noexcept {
@@ -213,11 +343,8 @@ void marker::share() noexcept {
 }
 
 void marker::flush() noexcept {
-  while (ring_count_ > 0) {
-    push(ring_[ring_head_]);
-    ring_head_ = (ring_head_ + 1) % k_ring;
-    --ring_count_;
-  }
+  scan_batch(0);
+  scan_batch(1);
   while (hi_ > lo_) {
     if (move_out(hi_ - lo_) == 0) heap::fatal_error("out of memory for the collector's work buffers");
   }

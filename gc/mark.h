@@ -8,21 +8,30 @@
 // newly marked object is scanned: the words that its span's mask names, or all of them if it is over 512 bytes; each
 // that lies in the heap becomes a candidate.
 //
-// Nearly all of the time goes into two cache misses an object, its bits and its first line. So a candidate passes
-// through a ring of 16 between the stack and the look at it: both lines are prefetched when it enters. The bits' line
-// is guessed from the candidate's own page, which is the span's first for all classes of one page.
+// Nearly all of the time goes into cache misses: one for an object's bits, one for the object. So candidates are taken
+// from the stack in batches of 32, and go through three steps:
+//   find   work out where each one's object and bits lie; prefetch the bits
+//   mark   those that are unmarked; prefetch the object, if it has pointers
+//   scan   not these but the ones that the batch before has marked: their lines have had a batch's time to come
+// What is marked already, as most candidates of a graph are, costs no look at the object. A lone candidate is a list's:
+// there is nothing to do meanwhile, so it is followed without all this (chase).
 //
 // The stack is last in, first out for the sake of locality. When other workers want work the older half of it goes to
 // the pool: the oldest entries lead to the largest parts of the graph.
 //
-// Large objects are scanned in oblets of 128 KiB, so that workers share them and a quantum stays short.
+// What is over 512 bytes goes back to the stack: whole, or in oblets of 128 KiB, which workers share. It is scanned in
+// pieces of 16 KiB, the rest of it lying beneath what the piece has brought: so a quantum stays short, and the stack
+// does not overflow into the pool.
 //
-// Two kinds of mark: plain, when nothing but this marker writes mark bits (the world is stopped and no helper was
-// woken), and atomic. Beside the program it is always atomic: the program sets the marks of what it allocates.
+// Two kinds of mark (heap/space.h): the marker of the thread that runs the cycle, one at a time, writes plainly to a
+// word of its own; all others set bits atomically in another.
 // What is read of an object may be written meanwhile, a word at a time; what the old or the new word leads to is
 // marked, and the barrier tells of the other (gc/barrier.cc).
 //
-// Rejected: marking before pushing (the mark bit's line is then needed at once, with no time for a prefetch).
+// Rejected: marking before pushing (the mark bit's line is then needed at once, with no time for a prefetch); one ring
+// that prefetches bits and object together (of a graph with four edges an object, three of four objects were fetched
+// from memory in vain); rings instead of batches (their counters, kept in memory, were the longest chain of
+// dependences: twice the time for arrays of pointers).
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -33,6 +42,7 @@
 namespace cairn::gc {
 
 inline constexpr std::size_t k_oblet_bytes = 128 << 10;
+inline constexpr std::size_t k_piece_bytes = 16 << 10;
 inline constexpr std::size_t k_masked_bytes = 512;  // objects up to this have pointer masks
 inline constexpr std::uintptr_t k_oblet_tag = 1;
 // From a stack: the address may also be one past the end of an array.
@@ -51,7 +61,8 @@ class mark_slice;
 
 class marker {
  public:
-  explicit marker(work_pool& pool) noexcept : pool_(pool) {}
+  // `runs_cycle`: the one that has the plain mark words to itself.
+  explicit marker(work_pool& pool, bool runs_cycle = false) noexcept : pool_(pool), runs_cycle_(runs_cycle) {}
   marker(const marker&) = delete;
   marker& operator=(const marker&) = delete;
 
@@ -77,7 +88,7 @@ class marker {
   bool drain_beside(std::size_t objects, std::size_t bytes) noexcept;
   // Hands what is left to the pool.
   void flush() noexcept;
-  bool has_work() const noexcept { return lo_ != hi_ || ring_count_ != 0; }
+  bool has_work() const noexcept { return lo_ != hi_ || n_grey_[0] + n_grey_[1] != 0; }
 
   std::size_t bytes_marked = 0;
   std::size_t objects_marked = 0;
@@ -86,23 +97,41 @@ class marker {
 
  private:
   static constexpr std::size_t k_stack = 8192;
-  static constexpr std::size_t k_ring = 16;
+  static constexpr unsigned k_batch = 32;
 
+  // An object that may have to be marked.
+  struct slot {
+    std::uintptr_t address;
+    heap::bit_group* bits;
+    std::uint32_t first;
+    std::uint16_t index;
+    std::uint8_t span_class;
+  };
+  // One that was marked and is to be scanned: `mask` names its words.
+  struct grey {
+    std::uintptr_t address;
+    std::uint64_t mask;
+  };
   void push(std::uintptr_t entry) noexcept {
     if (hi_ == k_stack) [[unlikely]]
       spill();
     stack_[hi_++] = entry;
   }
-  void fill_ring() noexcept;
-  template <bool shared>
-  void visit(std::uintptr_t entry) noexcept;
-  template <bool shared>
-  bool set_mark(std::size_t first, unsigned index) noexcept;
-  template <bool shared, bool waits>
+  static bool find_slot(std::uintptr_t entry, slot& out) noexcept;
+  unsigned find_batch(slot* out) noexcept;
+  template <bool runs_cycle>
+  static bool set_mark(heap::bit_group& bits, unsigned index, unsigned span_class) noexcept;
+  template <bool runs_cycle>
+  void mark_batch(const slot* from, unsigned n) noexcept;
+  void scan_batch(unsigned which) noexcept;
+  template <bool runs_cycle>
+  void chase() noexcept;
+  template <bool runs_cycle, bool waits>
   bool drain(std::size_t objects, std::size_t bytes) noexcept;
   void between_objects() noexcept;
-  void scan(std::uintptr_t base, std::size_t first, unsigned span_class) noexcept;
-  void scan_large(std::uintptr_t base, std::size_t bytes) noexcept;
+  std::uint64_t mask_of(std::size_t first, unsigned span_class) const noexcept;
+  void scan_masked(std::uintptr_t at, std::uint64_t mask) noexcept;
+  void push_oblets(std::uintptr_t at, std::size_t first, unsigned span_class) noexcept;
   void scan_oblet(std::uintptr_t at) noexcept;
   void spill() noexcept;
   void share() noexcept;
@@ -110,10 +139,13 @@ class marker {
   std::size_t move_out(std::size_t n) noexcept;
 
   work_pool& pool_;
+  const bool runs_cycle_;
   // Live entries are stack_[lo_, hi_); shared from the low end.
   std::size_t lo_ = 0, hi_ = 0;
-  std::size_t ring_head_ = 0, ring_count_ = 0;
-  std::uintptr_t ring_[k_ring];
+  // Marked and not yet scanned: by the batch at hand, grey_[filling_], and by the one before.
+  unsigned filling_ = 0;
+  unsigned n_grey_[2] = {};
+  grey grey_[2][k_batch];
   std::uintptr_t stack_[k_stack];
 };
 

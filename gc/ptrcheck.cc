@@ -36,7 +36,7 @@ void check_value(const void* slot, const void* value, const char* type) noexcept
   const auto a = reinterpret_cast<std::uintptr_t>(value);
   if (!heap::g_space.contains(a)) return;
   heap::object_ref o;
-  auto is_allocated = [&o] { return heap::test_bit(heap::g_space.alloc_word(o.first, o.index), o.index); };
+  auto is_allocated = [&o] { return heap::is_allocated(o); };
   if (heap::find_object(a, o) && is_allocated()) return;
   // One past the end of an array is the next slot, or the span's end.
   if (heap::find_object(a - 1, o) && is_allocated()) {

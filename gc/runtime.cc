@@ -20,6 +20,7 @@
 #include "gc/barrier.h"
 #include "gc/cpu_count.h"
 #include "gc/cycle.h"
+#include "gc/filter.h"
 #include "gc/roots.h"
 #include "heap/delay.h"
 #include "heap/mheap.h"
@@ -68,6 +69,7 @@ void first_start() {
   if (!heap::the_heap.init()) throw std::bad_alloc();
   find_thread_locals();
   the_marker();
+  choose_filter();
   r.pace.percent.store(r.options.gc_percent, std::memory_order_relaxed);
   r.pace.memory_limit.store(r.options.memory_limit, std::memory_order_relaxed);
   sched::set_max_procs(r.options.max_procs > 0 ? r.options.max_procs : usable_cpus());

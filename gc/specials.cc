@@ -304,11 +304,11 @@ void specials::decide_finalizers(marker& m, void (*drain)(marker&)) noexcept {
 // Queues the destructors of the span's dead objects. True if some are armed still.
 bool specials::queue_destructors(heap::mspan& span, marker& m) noexcept {
   std::uint64_t left = 0;
-  for (unsigned w = 0; w < span.n_words(); ++w) {
-    auto& armed = span.armed_word(w);
+  for (unsigned w = 0; w < span.n_groups(); ++w) {
+    auto& armed = span.group(w).armed;
     // The armed bits first: an object that is being armed just now was made marked, before that.
     std::uint64_t dead = armed.load(std::memory_order_seq_cst);
-    dead &= ~span.mark_word(w).load(std::memory_order_relaxed);
+    dead &= ~span.group(w).marked();
     for (; dead != 0; dead &= dead - 1) {
       const unsigned index = 64 * w + static_cast<unsigned>(std::countr_zero(dead));
       special* s = records_.take();
@@ -389,8 +389,7 @@ bool specials::lock_weak(const special& s, const object_ref& target, bool& shade
     std::uint32_t state = weak_word_.load(std::memory_order_acquire);
     if (state == k_cleared) return s.object.load(std::memory_order_acquire) != 0;
     // Acquire: a mark that a finalizer's sake has set comes with the cleared address.
-    const bool marked = (heap::g_space.mark_word(target.first, target.index).load(std::memory_order_acquire) &
-                         heap::bit_of(target.index)) != 0;
+    const bool marked = heap::is_marked(target, std::memory_order_acquire);
     if (state == k_decided) {
       if (weak_word_.load(std::memory_order_acquire) != state) continue;
       return marked && s.object.load(std::memory_order_acquire) != 0;

@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: The Cairn authors
 //
 // The public functions of namespace gc: statistics and settings.
+#include <algorithm>
 #include <stdexcept>
 
 #include "cairn/gc.h"
@@ -150,10 +151,11 @@ stats read_stats() {
   s.stack_bytes = p.stack_bytes.load(std::memory_order_relaxed);
   s.gc_cycles = r.count.cycles.load(std::memory_order_relaxed);
   s.forced_cycles = r.count.forced.load(std::memory_order_relaxed);
+  // The part first, then the whole: a thread that is taken off its processor in between must not see more than all. A
+  // time with the world stopped counts for all processors, and may overlap with the sweeper's.
+  const auto gc_cpu = static_cast<double>(r.count.gc_cpu_ns.load(std::memory_order_acquire));
   const double available = static_cast<double>(now_ns() - r.start_ns) * max_procs();
-  s.gc_cpu_fraction = available > 0
-                          ? static_cast<double>(r.count.gc_cpu_ns.load(std::memory_order_relaxed)) / available
-                          : 0;
+  s.gc_cpu_fraction = available > 0 ? std::min(gc_cpu / available, 1.0) : 0;
   s.pauses = r.count.pauses.snapshot();
   s.assists = r.count.assists.snapshot();
   s.assist_time = s.assists.total();

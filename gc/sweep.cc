@@ -13,6 +13,7 @@
 #include "cairn/go.h"
 #include "gc/cycle.h"
 #include "gc/runtime.h"
+#include "gc/slice.h"
 #include "heap/mheap.h"
 #include "heap/private.h"
 #include "sched/futex.h"
@@ -56,13 +57,12 @@ struct state {
 CAIRN_PRIVATE constinit state g_state;
 
 void sweep_all() noexcept {
-  const std::uint64_t began = now_ns();
+  const std::uint64_t began = now_ns(), cpu = thread_cpu_ns();
   // In batches: the CPU goes to whoever else wants it between them.
   for (unsigned n = 0; sweep_one_span() != 0; ++n)
     if (n % 64 == 63) sched_yield();
-  const std::uint64_t took = now_ns() - began;
-  rt().count.sweep_ns.fetch_add(took, std::memory_order_relaxed);
-  rt().count.gc_cpu_ns.fetch_add(took, std::memory_order_relaxed);
+  rt().count.sweep_ns.fetch_add(now_ns() - began, std::memory_order_relaxed);
+  rt().count.gc_cpu_ns.fetch_add(thread_cpu_ns() - cpu, std::memory_order_relaxed);
 }
 
 heap::scavenge_inputs scavenge_state() noexcept {

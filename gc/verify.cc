@@ -99,10 +99,9 @@ class checker {
     object_ref o;
     if (!heap::find_object(entry, o)) return;
     // A word that only looks like a pointer may name a free slot; nothing tells it from one that must not.
-    if (!heap::test_bit(g_space.alloc_word(o.first, o.index), o.index)) return;
+    if (!heap::is_allocated(o)) return;
     if (!seen_.set(o.base)) return;
-    if (compare_marks_ && !heap::test_bit(g_space.mark_word(o.first, o.index), o.index))
-      complain(o, "is reachable and was not marked");
+    if (compare_marks_ && !heap::is_marked(o)) complain(o, "is reachable and was not marked");
     if (detail::is_noscan_class(o.span_class)) return;
     marker& m = the_marker();
     m.scan_object(o);
@@ -142,9 +141,8 @@ std::uint64_t below(unsigned i, unsigned end) noexcept {
 void check_bits_of(walk& w, const heap::mspan& s) noexcept {
   unsigned allocated = 0;
   std::uint64_t marked_free = 0, beyond = 0, free_below = 0, marked = 0;
-  for (unsigned i = 0; i < s.n_words(); ++i) {
-    const std::uint64_t alloc = s.alloc_word(i).load(std::memory_order_relaxed);
-    const std::uint64_t mark = s.mark_word(i).load(std::memory_order_relaxed);
+  for (unsigned i = 0; i < s.n_groups(); ++i) {
+    const std::uint64_t alloc = s.group(i).alloc.load(std::memory_order_relaxed), mark = s.group(i).marked();
     allocated += static_cast<unsigned>(std::popcount(alloc));
     marked_free |= mark & ~alloc;
     marked |= mark;
@@ -207,15 +205,12 @@ bool check_closed(const sched::world_stopped&) noexcept {
   auto expect_marked = [&w](std::uintptr_t entry, const char* from, std::uintptr_t at) {
     object_ref o;
     if (!heap::find_object(entry, o)) return;
-    const std::uint64_t bit = heap::bit_of(o.index);
-    const bool allocated = (g_space.alloc_word(o.first, o.index).load(std::memory_order_relaxed) & bit) != 0;
-    const bool marked = (g_space.mark_word(o.first, o.index).load(std::memory_order_relaxed) & bit) != 0;
+    const bool allocated = heap::is_allocated(o), marked = heap::is_marked(o);
     object_ref by;
     const bool is_object = heap::find_object(at, by);
     // The end of a vector: not a reference to what happens to lie there.
     object_ref before;
-    const bool is_end = entry == o.base && heap::find_object(entry - 1, before) &&
-                        heap::test_bit(g_space.mark_word(before.first, before.index), before.index);
+    const bool is_end = entry == o.base && heap::find_object(entry - 1, before) && heap::is_marked(before);
     w.expect(!allocated || marked || is_end,
              "gccheckmark: {:#x}{}, in slot {} of a span of {} byte objects, is not marked; {} {:#x} refers "
              "to it, of {} "

@@ -227,7 +227,7 @@ std::size_t mark_open(mcache& c) noexcept {
   auto mark_one = [](std::uintptr_t a) {
     object_ref o;
     if (find_object(a, o))
-      g_space.mark_word(o.first, o.index).fetch_or(bit_of(o.index), std::memory_order_relaxed);
+      g_space.group_of(o.first, o.index).mark_shared.fetch_or(bit_of(o.index), std::memory_order_relaxed);
   };
   if (c.tiny_end != 0) mark_one(c.tiny_end - 1);
   for (unsigned i = 0; i < c.n_early; ++i) mark_one(c.early[i].address);
@@ -245,7 +245,7 @@ mspan* allocate_large(mcache& c, std::size_t bytes, bool noscan) noexcept {
   const generation now = the_heap.current();
   mspan* s = the_heap.allocate_span(pages, span_class, nullptr, now.sweepgen());
   if (s == nullptr) return nullptr;
-  s->alloc_word(0).store(1, std::memory_order_relaxed);
+  s->group(0).alloc.store(1, std::memory_order_relaxed);
   s->free_index = s->n_alloc = 1;
   if (now.black()) {
     s->mark_slots(0, 1);

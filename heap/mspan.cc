@@ -24,7 +24,7 @@ std::uint64_t range_mask(unsigned w, unsigned from, unsigned to) noexcept {
 // The first slot at or after `index` whose allocation bit is `value`, or n_slots.
 unsigned next_with(const mspan& s, unsigned index, bool value) noexcept {
   while (index < s.n_slots) {
-    std::uint64_t word = s.alloc_word(index / 64).load(std::memory_order_relaxed);
+    std::uint64_t word = s.group(index / 64).alloc.load(std::memory_order_relaxed);
     if (!value) word = ~word;
     word >>= index % 64;
     if (word != 0) {
@@ -56,7 +56,7 @@ unsigned mspan::take_run(std::size_t most_bytes, unsigned& index) noexcept {
   const auto most = static_cast<unsigned>(most_bytes / elem_bytes);
   if (to - from > most) to = from + (most > 0 ? most : 1);
   for (unsigned w = from / 64; 64 * w < to; ++w) {
-    auto& word = alloc_word(w);  // plain read and write: the owner alone writes allocation bits
+    auto& word = group(w).alloc;  // plain read and write: the owner alone writes allocation bits
     word.store(word.load(std::memory_order_relaxed) | range_mask(w, from, to), std::memory_order_relaxed);
   }
   free_index = static_cast<std::uint16_t>(to);
@@ -67,11 +67,11 @@ unsigned mspan::take_run(std::size_t most_bytes, unsigned& index) noexcept {
 
 void mspan::return_slots(unsigned from, unsigned to) noexcept {
   for (unsigned w = from / 64; 64 * w < to; ++w) {
-    auto& word = alloc_word(w);
-    const std::uint64_t gone = range_mask(w, from, to);
-    CAIRN_ASSERT((word.load(std::memory_order_relaxed) & gone) == gone, "slots given back twice");
-    word.store(word.load(std::memory_order_relaxed) & ~gone, std::memory_order_relaxed);
-    mark_word(w).fetch_and(~gone, std::memory_order_relaxed);
+    bit_group& bits = group(w);
+    const std::uint64_t gone = range_mask(w, from, to), before = bits.alloc.load(std::memory_order_relaxed);
+    CAIRN_ASSERT((before & gone) == gone, "slots given back twice");
+    CAIRN_ASSERT((bits.marked() & gone) == 0, "slots given back that are marked");
+    bits.alloc.store(before & ~gone, std::memory_order_relaxed);
   }
   n_alloc = static_cast<std::uint16_t>(n_alloc - (to - from));
   if (from < free_index) free_index = static_cast<std::uint16_t>(from);
@@ -79,20 +79,18 @@ void mspan::return_slots(unsigned from, unsigned to) noexcept {
 
 void mspan::mark_slots(unsigned from, unsigned to) noexcept {
   for (unsigned w = from / 64; 64 * w < to; ++w)
-    mark_word(w).fetch_or(range_mask(w, from, to), std::memory_order_relaxed);
+    group(w).mark_shared.fetch_or(range_mask(w, from, to), std::memory_order_relaxed);
 }
 
 unsigned mspan::sweep() noexcept {
   unsigned live = 0;
-  for (unsigned w = 0, n = n_words(); w < n; ++w) {
-    auto& marks = mark_word(w);
-    auto& allocs = alloc_word(w);
-    const std::uint64_t marked = marks.load(std::memory_order_relaxed);
-    const std::uint64_t before = allocs.load(std::memory_order_relaxed);
+  for (unsigned w = 0, n = n_groups(); w < n; ++w) {
+    bit_group& bits = group(w);
+    const std::uint64_t marked = bits.marked(), before = bits.alloc.load(std::memory_order_relaxed);
     CAIRN_CHECK((marked & ~before) == 0, "zombie: a marked slot is not allocated");
     if (clobber_free && marked != before) clobber_dead(*this, w, before & ~marked);
-    if (marked != before) allocs.store(marked, std::memory_order_relaxed);
-    if (marked != 0) marks.store(0, std::memory_order_relaxed);
+    if (marked != before) bits.alloc.store(marked, std::memory_order_relaxed);
+    bits.clear_marks();
     live += static_cast<unsigned>(std::popcount(marked));
   }
   const unsigned freed = n_alloc - live;

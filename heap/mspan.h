@@ -5,8 +5,8 @@
 //
 //   slot i is [base + i * elem_bytes, base + (i + 1) * elem_bytes), i < n_slots
 //   alloc bit i set     slot i is allocated, or part of an open run, or was freed early and waits in a cache
-//   mark bit i set      the collector reached slot i in this cycle; set only for slots whose alloc bit is set
-//   n_alloc == popcount(alloc bits), and no alloc or mark bit at or above n_slots is set
+//   slot i marked       reached in this cycle, or born marked; only slots whose alloc bit is set (heap/space.h)
+//   n_alloc == popcount(alloc bits), and no bit at or above n_slots is set
 //   every slot below free_index is allocated
 //
 // Sweeping a span makes its mark bits its allocation bits and clears the marks: nothing is written per object.
@@ -15,7 +15,7 @@
 //   a cache     cut into runs by the thread whose mcache holds it
 //   a central   in one of the lists of its mcentral, under that list's lock
 //   a sweeper   who won the CAS on sweepgen from h - 2 to h - 1
-// Whoever has it owns free_index, n_alloc and the allocation bits. Mark bits are set by anyone, atomically.
+// Whoever has it owns free_index, n_alloc and the allocation bits.
 //
 // sweepgen, with h = mheap's sweep generation (even, up by two when marking has ended):
 //   h - 2  needs sweeping        h      swept, and in no cache
@@ -71,32 +71,26 @@ class mspan {
     return is_large() ? 0
                       : static_cast<unsigned>((a - base) * detail::k_class_reciprocal[span_class / 2] >> 32);
   }
-  unsigned n_words() const noexcept { return (n_slots + 63u) / 64u; }
+  unsigned n_groups() const noexcept { return (n_slots + 63u) / 64u; }
 
-  // Word w (slots 64 w to 64 w + 63) of the bits.
-  std::atomic<std::uint64_t>& mark_word(unsigned w) const noexcept {
-    return g_space.mark_word(first, 64 * w);
-  }
-  std::atomic<std::uint64_t>& alloc_word(unsigned w) const noexcept {
-    return g_space.alloc_word(first, 64 * w);
-  }
-  std::atomic<std::uint64_t>& armed_word(unsigned w) const noexcept {
-    return g_space.armed_word(first, 64 * w);
-  }
+  // The bits of slots 64 w to 64 w + 63.
+  bit_group& group(unsigned w) const noexcept { return g_space.group_of(first, 64 * w); }
   std::uint64_t mask() const noexcept { return g_space.masks[first].load(std::memory_order_relaxed); }
 
-  bool is_allocated(unsigned index) const noexcept { return test_bit(alloc_word(index / 64), index); }
-  bool is_marked(unsigned index) const noexcept { return test_bit(mark_word(index / 64), index); }
+  bool is_allocated(unsigned index) const noexcept {
+    return (group(index / 64).alloc.load(std::memory_order_relaxed) & bit_of(index)) != 0;
+  }
+  bool is_marked(unsigned index) const noexcept { return (group(index / 64).marked() & bit_of(index)) != 0; }
 
   // The next run of free slots at or after free_index, of at most `most_bytes` (one slot at least): marks them
   // allocated and moves free_index behind them. Returns their number, 0 when no slot is free. Owner only.
   unsigned take_run(std::size_t most_bytes, unsigned& index) noexcept;
-  // Gives back slots [from, to) that take_run took: they are free again. Owner only.
+  // Gives back slots [from, to) that take_run took: they are free again. Owner only, not while marking.
   void return_slots(unsigned from, unsigned to) noexcept;
   // Sets the mark bits of slots [from, to): black allocation, and the rest of open runs at the end of a cycle.
   void mark_slots(unsigned from, unsigned to) noexcept;
 
-  // Allocation bits := mark bits, marks := 0. Returns how many slots that freed. The caller has claimed the span.
+  // Allocation bits := what is marked; marks := 0. Returns how many slots that freed. The caller has claimed the span.
   unsigned sweep() noexcept;
 };
 static_assert(sizeof(mspan) <= 128, "two cache lines");

@@ -12,7 +12,7 @@ CAIRN_PRIVATE constinit space g_space;
 
 namespace {
 
-constexpr std::size_t k_bytes_per_page = 4 + 8 + 8 + 2 * sizeof(page_bits) + 2 * sizeof(armed_bits);
+constexpr std::size_t k_bytes_per_page = 4 + 8 + 8 + 2 * sizeof(page_bits);
 
 // The part of a table that describes one arena is a whole number of system pages for every entry size.
 static_assert(4 * k_arena_pages % 4096 == 0);
@@ -34,8 +34,6 @@ bool space::init() noexcept {
   };
   cut(bits);  // the aligned ones first
   cut(high_bits);
-  cut(armed);
-  cut(high_armed);
   cut(spans);
   cut(masks);
   cut(info);
@@ -51,8 +49,8 @@ bool space::commit_arena() noexcept {
     return the_os().commit(table + first, k_arena_pages * sizeof(T));
   };
   // A table whose part was committed when a later one is refused stays so; committing it again changes nothing.
-  if (!commit_part(bits) || !commit_part(high_bits) || !commit_part(armed) || !commit_part(high_armed) ||
-      !commit_part(spans) || !commit_part(masks) || !commit_part(info))
+  if (!commit_part(bits) || !commit_part(high_bits) || !commit_part(spans) || !commit_part(masks) ||
+      !commit_part(info))
     return false;
   if (!the_os().commit(reinterpret_cast<void*>(base + done), k_arena_bytes)) return false;
   // Pairs with committed_pages; contains() may use a stale value.

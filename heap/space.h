@@ -7,17 +7,17 @@
 //   info        4 B a page     span class, and the distance to the span's first page
 //   spans       8 B a page     the mspan, valid at a span's first page
 //   masks       8 B a page     which words of the span's objects may be pointers, valid at the first page
-//   bits        128 B a page   mark and allocation bits of the span's objects, at the first page: one cache line each
-//   high_bits   128 B a page   the same for objects 512 to 1023, which only the 8 byte class has
-//   armed       64 B a page    objects with a destructor still to run, at the first page, and
-//   high_armed  64 B a page    their upper half
+//   bits        256 B a page   mark, allocation and destructor bits of the span's objects, at the first page
+//   high_bits   256 B a page   the same for objects 512 to 1023, which only the 8 byte class has
 //
 // "Is this word a heap pointer" is a subtraction and a comparison with `committed`; the page is one shift; everything
 // else of an object (its span's first page, class, index, mark bit) follows from `info` without touching an mspan.
 //
 // Rejected: bits at the tail of each page (they cost the power-of-two classes a slot or more and put every page's bits
 // into the same few cache sets); a bitmap of one bit per 8 or 16 bytes of heap (no multiplication, but a span's bits
-// spread over up to 128 bytes, whatever its class, and large objects waste theirs).
+// spread over up to 128 bytes, whatever its class, and large objects waste theirs); one line of mark bits and one of
+// allocation bits a page (marking an object touches both; grouped by 64 objects they share a line, and all the bits of
+// a span of 128 objects fit in one).
 //
 // Memory that was committed reads as zero until it is written, so tables need no initialisation.
 #pragma once
@@ -36,17 +36,34 @@ using detail::k_page_shift;
 class mspan;
 
 inline constexpr std::size_t k_arena_pages = k_arena_bytes / k_page_bytes;
-inline constexpr unsigned k_line_words = 8;  // 64-bit words of one line of bits: 512 objects
+inline constexpr unsigned k_page_groups = 8;  // of 64 objects: 512, what a page of 16 byte objects has
 
-// One line of mark bits beside one line of allocation bits.
+// The bits of 64 neighbouring objects of a span.
+//
+// An object is marked if its bit is set in either mark word. `mark` belongs to one marker, that of the thread which
+// runs the cycle: it alone writes it while marking, with plain stores, a fifth of the time that a locked instruction
+// takes. Everybody else (helpers, assists, allocation of what is born marked) sets bits in `mark_shared`, atomically.
+// An object that two of them find at once is scanned twice, which does no harm. No mark is cleared while the barrier
+// is on: a plain store could bring it back.
+struct bit_group {
+  std::atomic<std::uint64_t> mark;
+  std::atomic<std::uint64_t> mark_shared;
+  std::atomic<std::uint64_t> alloc;  // Owner: the span's; see heap/mspan.h.
+  std::atomic<std::uint64_t> armed;  // A destructor is still to run. Any thread, atomically.
+
+  std::uint64_t marked(std::memory_order order = std::memory_order_relaxed) const noexcept {
+    return mark.load(order) | mark_shared.load(order);
+  }
+  // The span's owner, outside of marking.
+  void clear_marks() noexcept {
+    if (mark.load(std::memory_order_relaxed) != 0) mark.store(0, std::memory_order_relaxed);
+    if (mark_shared.load(std::memory_order_relaxed) != 0) mark_shared.store(0, std::memory_order_relaxed);
+  }
+};
 struct alignas(64) page_bits {
-  std::atomic<std::uint64_t> mark[k_line_words];
-  std::atomic<std::uint64_t> alloc[k_line_words];
+  bit_group group[k_page_groups];
 };
-struct alignas(64) armed_bits {
-  std::atomic<std::uint64_t> word[k_line_words];
-};
-static_assert(sizeof(page_bits) == 128 && sizeof(armed_bits) == 64);
+static_assert(sizeof(bit_group) == 32 && sizeof(page_bits) == 256);
 
 // A page's entry in `info`. 0: the page belongs to no span.
 //   bits 0-7   span class + 1
@@ -75,8 +92,6 @@ struct space {
   std::atomic<std::uint64_t>* masks = nullptr;
   page_bits* bits = nullptr;
   page_bits* high_bits = nullptr;
-  armed_bits* armed = nullptr;
-  armed_bits* high_armed = nullptr;
 
   // Reserves heap and tables; as much as the address space allows. False: not even one arena.
   bool init() noexcept;
@@ -108,18 +123,10 @@ struct space {
   }
   mspan* span_at(std::size_t first) const noexcept { return spans[first].load(std::memory_order_acquire); }
 
-  // The words that hold bit `index` of the span whose first page is `first`.
-  page_bits& line_of(std::size_t first, unsigned index) const noexcept {
-    return index < 64 * k_line_words ? bits[first] : high_bits[first];
-  }
-  std::atomic<std::uint64_t>& mark_word(std::size_t first, unsigned index) const noexcept {
-    return line_of(first, index).mark[index / 64 % k_line_words];
-  }
-  std::atomic<std::uint64_t>& alloc_word(std::size_t first, unsigned index) const noexcept {
-    return line_of(first, index).alloc[index / 64 % k_line_words];
-  }
-  std::atomic<std::uint64_t>& armed_word(std::size_t first, unsigned index) const noexcept {
-    return (index < 64 * k_line_words ? armed[first] : high_armed[first]).word[index / 64 % k_line_words];
+  // The bits of object `index`, and its 63 neighbours, of the span whose first page is `first`.
+  bit_group& group_of(std::size_t first, unsigned index) const noexcept {
+    constexpr unsigned k_low = 64 * k_page_groups;
+    return index < k_low ? bits[first].group[index / 64] : high_bits[first].group[(index - k_low) / 64];
   }
 };
 
@@ -152,9 +159,13 @@ inline bool find_object(std::uintptr_t a, object_ref& out) noexcept {
   return true;
 }
 
-inline bool test_bit(const std::atomic<std::uint64_t>& word, unsigned index) noexcept {
-  return word.load(std::memory_order_relaxed) >> (index % 64) & 1;
-}
 inline std::uint64_t bit_of(unsigned index) noexcept { return std::uint64_t{1} << (index % 64); }
+
+inline bool is_allocated(const object_ref& o) noexcept {
+  return (g_space.group_of(o.first, o.index).alloc.load(std::memory_order_relaxed) & bit_of(o.index)) != 0;
+}
+inline bool is_marked(const object_ref& o, std::memory_order order = std::memory_order_relaxed) noexcept {
+  return (g_space.group_of(o.first, o.index).marked(order) & bit_of(o.index)) != 0;
+}
 
 }  // namespace cairn::heap

@@ -296,9 +296,7 @@ TEST(ConcurrentCycle, LocksAWeakReferenceToAnObjectWhoseSpanWasSweptBeforeTheBar
   auto* record = cairn::detail::weak_acquire(held.get());
   cairn::heap::object_ref target;
   ASSERT_TRUE(cairn::heap::find_object(reinterpret_cast<std::uintptr_t>(held.get()), target));
-  auto is_marked = [&] {
-    return cairn::heap::test_bit(cairn::heap::g_space.mark_word(target.first, target.index), target.index);
-  };
+  auto is_marked = [&] { return cairn::heap::is_marked(target); };
   int in_time = 0;
   for (int attempt = 0; attempt < 30 && in_time < 3; ++attempt) {
     apart([&] {

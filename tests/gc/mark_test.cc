@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+//
+// That marking reaches everything, by each of its ways: batches, lists, objects of each size with and without masks, in
+// pieces. The collections are the public ones; what was lost shows in contents, counts and verify().
+#include "gc/mark.h"
+
+#include <cairn/cairn.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+#include <vector>
+
+#include "api/support.h"
+#include "scale.h"
+
+namespace {
+
+using namespace cairn_test;
+using cairn::gc_ptr;
+using cairn::make_gc;
+using cairn::root;
+
+template <std::size_t words>
+struct wide {
+  gc_ptr<wide> next;
+  std::uint64_t number;
+  gc_ptr<wide> fill[words - 2];
+};
+
+// A list of n objects in random order, each also pointed to from the last field of one before it. Nothing but its head
+// refers to it when this returns.
+template <std::size_t words>
+root<wide<words>> make_shuffled(std::size_t n) {
+  root<wide<words>> head;
+  apart([&] {
+    std::vector<root<wide<words>>> all;
+    for (std::size_t i = 0; i < n; ++i) all.emplace_back(make_gc<wide<words>>());
+    std::mt19937_64 random(words);
+    std::shuffle(all.begin(), all.end(), random);
+    for (std::size_t i = 0; i < n; ++i) {
+      all[i]->number = i;
+      if (i + 1 < n) all[i]->next = all[i + 1].get();
+      if constexpr (words > 2) all[random() % (i + 1)]->fill[words - 3] = all[i].get();
+    }
+    head = all[0].get();
+  });
+  return head;
+}
+
+template <std::size_t words>
+void expect_all_kept(std::size_t n) {
+  auto head = make_shuffled<words>(n);
+  for (int i = 0; i < 3; ++i) cairn::gc::collect();
+  std::size_t count = 0;
+  for (wide<words>* p = head.get(); p != nullptr; p = p->next.get()) ASSERT_EQ(p->number, count++);
+  EXPECT_EQ(count, n) << words << " words";
+  EXPECT_TRUE(cairn::gc::verify());
+}
+
+TEST(Marker, KeepsObjectsOfEverySizeClassAndLargeOnes) {
+  expect_all_kept<2>(test_count(20'000));
+  expect_all_kept<3>(test_count(20'000));
+  expect_all_kept<8>(test_count(20'000));
+  expect_all_kept<20>(test_count(5'000));
+  expect_all_kept<64>(test_count(3'000));  // the largest with a mask
+  expect_all_kept<65>(test_count(3'000));  // the smallest without
+  expect_all_kept<1024>(test_count(500));  // a page
+  expect_all_kept<2049>(test_count(200));  // more than one piece
+  expect_all_kept<4096>(test_count(100));  // the largest of a class
+  expect_all_kept<5000>(test_count(100));  // a span of its own
+}
+
+TEST(Marker, FindsWhatOnlyTheLastWordOfALargeArrayRefersTo) {
+  // Around pieces of 16 KiB and oblets of 128 KiB.
+  for (std::size_t bytes : {16u << 10, (16u << 10) + 8, 128u << 10, (128u << 10) + 8, (256u << 10) - 8,
+                            (384u << 10) + (16u << 10) + 8, 3u << 20}) {
+    const std::size_t n = bytes / 8;
+    root<gc_ptr<cell>> array = cairn::make_gc_array<gc_ptr<cell>>(n).data();
+    const std::size_t pieces[] = {0, n / 2, n - 1};
+    apart([&] {
+      for (std::size_t i : pieces) array.get()[i] = make_list(i, 10);
+    });
+    cairn::gc::collect();
+    cairn::gc::collect();
+    for (std::size_t i : pieces) EXPECT_TRUE(is_list(array.get()[i].get(), i, 10)) << bytes;
+  }
+}
+
+TEST(Marker, FollowsAListThroughPointersIntoTheMiddle) {
+  struct node {
+    std::uint64_t before[3];
+    gc_ptr<std::uint64_t> inside;  // the next one's last word
+    std::uint64_t number;
+  };
+  root<node> head;
+  const std::size_t n = test_count(50'000);
+  apart([&] {
+    node* first = make_gc<node>();
+    head = first;
+    node* last = first;
+    for (std::size_t i = 1; i < n; ++i) {
+      node* next = make_gc<node>();
+      next->number = i;
+      last->inside = gc_ptr<std::uint64_t>(&next->number);
+      last = next;
+    }
+  });
+  cairn::gc::collect();
+  cairn::gc::collect();
+  std::size_t count = 1;
+  for (std::uint64_t* p = head->inside.get(); p != nullptr; ++count) {
+    ASSERT_EQ(*p, count);
+    p = reinterpret_cast<node*>(reinterpret_cast<char*>(p) - offsetof(node, number))->inside.get();
+  }
+  EXPECT_EQ(count, n);
+  EXPECT_TRUE(cairn::gc::verify());
+}
+
+TEST(Marker, CountsWhatItReachesOnceHoweverManyWaysLeadThere) {
+  struct knot {
+    gc_ptr<knot> to[7];
+  };
+  root<gc_ptr<knot>> held;
+  const std::size_t n = test_count(30'000);
+  apart([&] {
+    auto all = cairn::make_gc_array<gc_ptr<knot>>(n);
+    held = all.data();
+    for (auto& p : all) p = make_gc<knot>();
+    std::mt19937_64 random(7);
+    for (auto& p : all)
+      for (auto& to : p->to) to = all.data()[random() % n];
+  });
+  auto objects = [] { return cairn::gc::read_stats().heap_objects; };
+  cairn::gc::collect();
+  cairn::gc::collect();
+  const std::size_t with = objects();
+  EXPECT_GE(with, n + 1);
+  held = nullptr;
+  EXPECT_TRUE(collect_until([&] { return objects() == with - (n + 1); })) << with - objects();
+}
+
+}  // namespace
