@@ -11,6 +11,7 @@
 
 #include "gc/cycle_state.h"
 #include "gc/runtime.h"
+#include "heap/metadata.h"
 #include "heap/private.h"
 #include "sched/futex.h"
 
@@ -28,6 +29,7 @@ CAIRN_PRIVATE constinit cycle g_begun{};
 
 void* body(void*) {
   pthread_setname_np(pthread_self(), "cairn-gc");
+  heap::prepare_malloc();
   prctl(PR_SET_TIMERSLACK, 1);  // or each sleep between two slices takes 50 us longer than asked for
   for (std::uint32_t seen = 0;;) {
     const std::uint32_t signal = g_state.signal.load(std::memory_order_acquire);

@@ -197,7 +197,13 @@ void finish(cycle& c) {
                std::memory_order_relaxed);
   step("cycle.end_begin", end);
   r.work.discard();
-  c.marked_bytes += r.mark.black_bytes.load(std::memory_order_relaxed);
+  born_marked born;
+  born.reached = c.marked_bytes;
+  born.born = r.mark.black_bytes.load(std::memory_order_relaxed);
+  born.before = p.marked.load(std::memory_order_relaxed);
+  born.allocated = r.mark.triggered > born.before ? r.mark.triggered - born.before : 0;
+  p.floating.store(floating_bytes(born), std::memory_order_relaxed);
+  c.marked_bytes += born.born;
   c.record.heap_live = c.marked_bytes;
   p.marked.store(c.marked_bytes, std::memory_order_relaxed);
   p.stack_bytes.store(c.roots.stacks, std::memory_order_relaxed);

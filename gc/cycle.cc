@@ -88,6 +88,7 @@ void finish(cycle& c, const sched::world_stopped& stopped) noexcept {
   c.record.heap_at_end = p.live.load(std::memory_order_relaxed);
   c.record.heap_live = c.marked_bytes;
   p.marked.store(c.marked_bytes, std::memory_order_relaxed);
+  p.floating.store(0, std::memory_order_relaxed);
   p.stack_bytes.store(c.roots.stacks, std::memory_order_relaxed);
   p.globals_bytes.store(c.roots.globals, std::memory_order_relaxed);
   const std::ptrdiff_t external = p.external.load(std::memory_order_relaxed);

@@ -16,6 +16,7 @@
 #include "gc/armed.h"
 #include "gc/runtime.h"
 #include "heap/fatal.h"
+#include "heap/metadata.h"
 #include "heap/private.h"
 #include "sched/handshake.h"
 #include "sched/park.h"
@@ -106,6 +107,7 @@ CAIRN_PRIVATE constinit std::atomic<pthread_t> the_thread{};
 
 void* body(void*) {
   pthread_setname_np(pthread_self(), "cairn-finalize");
+  heap::prepare_malloc();
   the_thread.store(pthread_self(), std::memory_order_relaxed);
   sched::m& self = sched::self();
   for (;;) {

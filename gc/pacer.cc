@@ -48,9 +48,17 @@ std::size_t minimum_heap(int gc_percent) {
 
 std::size_t percent_goal(const goal_inputs& in) {
   if (in.gc_percent < 0) return k_no_goal;
-  std::size_t scanned = add(add(in.live, in.stack_bytes), in.globals_bytes);
-  std::size_t goal = add(in.live, scale(scanned, static_cast<std::size_t>(in.gc_percent), 100));
-  return std::max(goal, minimum_heap(in.gc_percent));
+  const std::size_t kept = subtract(in.live, in.floating);
+  const std::size_t scanned = add(add(kept, in.stack_bytes), in.globals_bytes);
+  const std::size_t growth = scale(scanned, static_cast<std::size_t>(in.gc_percent), 100);
+  return std::max({add(kept, growth), add(in.live, growth / 4), minimum_heap(in.gc_percent)});
+}
+
+std::size_t floating_bytes(const born_marked& b) {
+  if (b.allocated == 0) return 0;
+  const double grown = static_cast<double>(subtract(b.reached, b.before));
+  const double lasting = std::min(grown / static_cast<double>(b.allocated), 1.0);
+  return from_double(static_cast<double>(b.born) * (1 - lasting) / 2);
 }
 
 // What is mapped but neither objects nor idle (stacks, metadata, tails of spans) counts against the limit,

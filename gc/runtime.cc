@@ -154,6 +154,7 @@ void update_goal() noexcept {
   in.gc_percent = p.percent.load(std::memory_order_relaxed);
   in.memory_limit = p.memory_limit.load(std::memory_order_relaxed);
   in.live = p.marked.load(std::memory_order_relaxed);
+  in.floating = p.floating.load(std::memory_order_relaxed);
   const std::ptrdiff_t external = p.external.load(std::memory_order_relaxed);
   if (external > 0) in.live += static_cast<std::size_t>(external);
   in.stack_bytes = p.stack_bytes.load(std::memory_order_relaxed);

@@ -38,6 +38,7 @@ struct pacing {
   }
 
   std::atomic<std::size_t> marked{0};       // by the last cycle
+  std::atomic<std::size_t> floating{0};     // of that; see floating_bytes
   std::atomic<std::size_t> stack_bytes{0};  // scanned by the last cycle
   std::atomic<std::size_t> globals_bytes{0};
   std::atomic<std::uint64_t> last_cycle_end_ns{0};

@@ -14,6 +14,7 @@
 #include "gc/cycle.h"
 #include "gc/runtime.h"
 #include "gc/slice.h"
+#include "heap/metadata.h"
 #include "heap/mheap.h"
 #include "heap/private.h"
 #include "sched/futex.h"
@@ -136,6 +137,7 @@ void sleep_until_woken(std::uint32_t signal) noexcept {
 
 void* body(void*) {
   pthread_setname_np(pthread_self(), "cairn-sweep");
+  heap::prepare_malloc();
   for (;;) {
     const std::uint32_t signal = g_state.signal.load(std::memory_order_acquire);
     if (heap::the_heap.needs_sweep()) let_allocators_sweep();

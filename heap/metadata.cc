@@ -6,6 +6,7 @@
 
 #include <jemalloc/jemalloc.h>
 
+#include <cstdlib>
 #include <new>
 
 #include "cairn/detail/assert.h"
@@ -63,6 +64,11 @@ std::size_t metadata_bytes() noexcept {
 }
 
 void metadata_note(std::ptrdiff_t bytes) noexcept { g_bytes.fetch_add(bytes, std::memory_order_relaxed); }
+
+void prepare_malloc() noexcept {
+  void* volatile p = std::malloc(64);  // volatile: or the compiler takes both calls away
+  std::free(p);
+}
 
 // ---- fixed_pool ----
 

@@ -33,6 +33,10 @@ void metadata_free(void* p) noexcept;
 // Counts `bytes` of tables that their owner committed through the os itself.
 void metadata_note(std::ptrdiff_t bytes) noexcept;
 
+// The runtime's threads call this when they start. jemalloc gives a thread its arena at the first malloc, and follows a
+// null pointer when the system has no memory for it then: better now than in a collection that memory ran out for.
+void prepare_malloc() noexcept;
+
 // Untyped core of fixed_alloc. Slabs are never returned, so a stale pointer to an item stays readable and
 // finds an item of the same type. The list of free items lies beside the items, not in them: giving an item
 // does not write to it.

@@ -43,6 +43,31 @@ TEST(Pacer, GoalIsLivePlusPercentOfAllThatIsScanned) {
   EXPECT_EQ(percent_goal(in), 100 * k_mib);
 }
 
+TEST(Pacer, WhatFloatsDoesNotRaiseTheGoalButLeavesRoomToAllocate) {
+  goal_inputs in = inputs(100 * k_mib);
+  in.floating = 20 * k_mib;
+  EXPECT_EQ(percent_goal(in), 160 * k_mib);
+  in.floating = 60 * k_mib;  // twice the rest would be less than what is live
+  EXPECT_EQ(percent_goal(in), 110 * k_mib);
+  in.floating = 200 * k_mib;
+  EXPECT_EQ(percent_goal(in), 100 * k_mib);
+}
+
+TEST(Pacer, HalfOfWhatIsBornMarkedIsLeftOutAsFarAsAllocatedObjectsDied) {
+  const std::size_t born = 8 * k_mib;
+  // A steady heap: all that is allocated dies.
+  EXPECT_EQ(floating_bytes({100 * k_mib, born, 100 * k_mib, 50 * k_mib}), born / 2);
+  // A growing one: all of it stays.
+  EXPECT_EQ(floating_bytes({150 * k_mib, born, 100 * k_mib, 50 * k_mib}), 0u);
+  EXPECT_EQ(floating_bytes({125 * k_mib, born, 100 * k_mib, 50 * k_mib}), born / 4);
+  EXPECT_EQ(floating_bytes({300 * k_mib, born, 100 * k_mib, 50 * k_mib}), 0u);
+  // A shrinking one.
+  EXPECT_EQ(floating_bytes({10 * k_mib, born, 100 * k_mib, 50 * k_mib}), born / 2);
+  // The first cycle, and one that follows at once: nothing is known.
+  EXPECT_EQ(floating_bytes({50 * k_mib, born, 0, 50 * k_mib}), 0u);
+  EXPECT_EQ(floating_bytes({100 * k_mib, born, 100 * k_mib, 0}), 0u);
+}
+
 TEST(Pacer, SmallHeapsHaveTheMinimumGoal) {
   EXPECT_EQ(minimum_heap(100), 4 * k_mib);
   EXPECT_EQ(minimum_heap(25), k_mib);
