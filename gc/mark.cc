@@ -38,6 +38,18 @@ constexpr auto k_words_of = [] {
   return words;
 }();
 
+// Pushes what the words at `at` that the mask names point to. Returns the new top.
+[[gnu::always_inline]] CAIRN_SCANS inline std::uintptr_t* push_masked(std::uintptr_t* top, std::uintptr_t at,
+                                                                      std::uint64_t mask, std::uintptr_t base,
+                                                                      std::size_t limit) noexcept {
+  for (; mask != 0; mask &= mask - 1) {
+    const std::uintptr_t word = reinterpret_cast<const volatile std::uintptr_t*>(at)[std::countr_zero(mask)];
+    *top = word & ~std::uintptr_t{7};  // stored always, kept if it counts: no branch to mispredict
+    top += word - base < limit;
+  }
+  return top;
+}
+
 }  // namespace
 
 void marker::scan_words(const void* from, const void* to) noexcept {
@@ -81,20 +93,6 @@ void marker::scan_object(const heap::object_ref& o) noexcept {
 // Which words of the span's objects may be pointers, and exist.
 std::uint64_t marker::mask_of(std::size_t first, unsigned span_class) const noexcept {
   return g_space.masks[first].load(std::memory_order_relaxed) & k_words_of[span_class / 2];
-}
-
-// Pushes what the words at `at` that the mask names point to. Returns the new top.
-CAIRN_SCANS [[gnu::always_inline]] static inline std::uintptr_t* push_masked(std::uintptr_t* top,
-                                                                             std::uintptr_t at,
-                                                                             std::uint64_t mask,
-                                                                             std::uintptr_t base,
-                                                                             std::size_t limit) noexcept {
-  for (; mask != 0; mask &= mask - 1) {
-    const std::uintptr_t word = reinterpret_cast<const volatile std::uintptr_t*>(at)[std::countr_zero(mask)];
-    *top = word & ~std::uintptr_t{7};  // stored always, kept if it counts: no branch to mispredict
-    top += word - base < limit;
-  }
-  return top;
 }
 
 CAIRN_SCANS void marker::scan_masked(std::uintptr_t at, std::uint64_t mask) noexcept {
@@ -219,7 +217,7 @@ unsigned marker::find_batch(slot* out) noexcept {
 // page of the last one, so that nothing has to be looked up, and that a pointer is to an object's start. The object is
 // read while its bits are still on their way.
 template <bool runs_cycle>
-void marker::chase() noexcept {
+CAIRN_SCANS void marker::chase() noexcept {
   constexpr unsigned k_most = 64;  // as often as other work has to be looked after
   const std::uintptr_t base = g_space.base;
   const std::size_t limit = g_space.committed.load(std::memory_order_relaxed);

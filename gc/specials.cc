@@ -394,7 +394,9 @@ bool specials::lock_weak(const special& s, const object_ref& target, bool& shade
       if (weak_word_.load(std::memory_order_acquire) != state) continue;
       return marked && s.object.load(std::memory_order_acquire) != 0;
     }
-    if (marked) return true;
+    // Between the two loads above all may have been decided, and the mark be one for a finalizer's or
+    // destructor's sake.
+    if (marked) return s.object.load(std::memory_order_acquire) != 0;
     if (state == k_open && !weak_word_.compare_exchange_strong(state, k_dirty, std::memory_order_acq_rel,
                                                                std::memory_order_relaxed))
       continue;

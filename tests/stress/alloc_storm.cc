@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "api/support.h"
+#include "crash_report.h"
 #include "scale.h"
 
 namespace {
@@ -115,6 +116,7 @@ void limit_address_space(std::size_t bytes) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  cairn_test::report_crashes();
   const auto seconds = argc > 1 ? std::chrono::seconds(std::atol(argv[1])) : test_seconds(20);
   seed = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : std::random_device()();
   std::printf("alloc_storm: seed %llu\n", static_cast<unsigned long long>(seed));

@@ -27,6 +27,7 @@
 #include <thread>
 #include <vector>
 
+#include "crash_report.h"
 #include "scale.h"
 #include "stress/torture_island.h"
 
@@ -459,6 +460,7 @@ void run_again_with_settings(char** argv) {
 }  // namespace torture
 
 int main(int argc, char** argv) {
+  cairn_test::report_crashes();
   torture::parse(argc, argv);
   torture::run_again_with_settings(argv);
   std::printf("torture: seed %llu, %u threads, %ld seconds, CAIRNDEBUG=%s\n",

@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "api/support.h"
+#include "crash_report.h"
 #include "scale.h"
 
 namespace {
@@ -296,6 +297,7 @@ void report(const char* name, const tally& t) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  cairn_test::report_crashes();
   const auto seconds = argc > 1 ? std::chrono::seconds(std::atol(argv[1])) : test_seconds(15);
   seed = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : std::random_device()();
   std::printf("weak_storm: seed %llu\n", static_cast<unsigned long long>(seed));
