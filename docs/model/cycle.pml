@@ -21,6 +21,7 @@
 //   READER   and it does not store
 //   COARSE   a marker marks an object and reads its field in one step
 //   WINDOWS  both fibers may be between a store and its look at once
+//   LOOK     a handshake may come between the look at the flag and the shading
 //   OVERFLOW a buffer may be full at any shade
 //   ROOTS    the static word can be cleared without the barrier, as root<T>::reset does
 // Mutations (each is a bug that must be found): see README.md.
@@ -163,16 +164,25 @@ inline record(p, set) {
   fi
 }
 
-// After the store: is the barrier on? Then, in a section, what was overwritten is shaded, and what was written.
+// After the store: is the barrier on? What was written counts only while some stack is grey.
 inline look(me) {
   if
-  :: barrier ->
-#ifdef M_NEW
-     v = SHADE(old[me]);
-#else
-     v = SHADE(old[me]) | (GREY_STACK -> SHADE(new[me]) : 0);
+#ifndef M_NEW
+  :: barrier && GREY_STACK
 #endif
-     v = WHITE(v);
+  :: else -> new[me] = 0
+  fi;
+  if
+  :: !barrier -> old[me] = 0
+  :: else
+  fi
+}
+
+// Then, in a section, and if the barrier is on still.
+inline shade_both(me) {
+  if
+  :: barrier ->
+     v = WHITE(SHADE(old[me]) | SHADE(new[me]));
      record(P(me), v);
      v = 0
   :: else
@@ -273,8 +283,8 @@ next:
        sort(me)
      }
 
-  // cell = slot: old = *slot, *slot = value; then the look. (The load of `old` alone is a step of its own in M_XCHG only:
-  // elsewhere nobody else may write the cell between the two.)
+  /* the load of `old` is a step of its own in M_XCHG only: elsewhere nobody else may write the cell between the two */
+  // cell = slot, by store or exchange
   :: atomic {
        RUNS_NOW(me) && STORES(me) && ONE_WINDOW(1 - me);
        pick_cell(me);
@@ -308,13 +318,22 @@ next:
        c = 0;
        v = 0;
        if
-       :: !FULL(me) -> look(me); goto next
+       :: !FULL(me) -> look(me); shade_both(me); goto next
        :: else
        fi
      }
-     atomic { RUNS_NOW(me); look(me) }
+     atomic {
+       RUNS_NOW(me);
+       look(me);
+#ifdef LOOK
+     }
+     atomic {
+       RUNS_NOW(me);
+#endif
+       shade_both(me)
+     }
 
-  // a slot is forgotten
+  // forgets a slot
   :: d_step { RUNS_NOW(me) && slot[2 * me] != 0 -> slot[2 * me] = 0; sort(me) }
   :: d_step { RUNS_NOW(me) && slot[2 * me + 1] != 0 && slot[2 * me + 1] != slot[2 * me] ->
        slot[2 * me + 1] = 0; sort(me) }
@@ -331,7 +350,7 @@ next:
   :: d_step { RUNS_NOW(me) && field[0] != 0 -> drain(me); field[0] = 0 }
 #endif
 
-  // an object is made
+  // makes an object
 #if !defined(RUNS) && !defined(LAZY)
   :: d_step {
        RUNS_NOW(me) && FULL(me) && slot[2 * me] == 0 && (alloc | unswept) != ALL ->
@@ -461,6 +480,7 @@ again:  seen = weak_word;
 #endif
 
 #ifdef MIGRATE
+  // parks, and later resumes on an idle P
   :: d_step { RUNS_NOW(me) -> drain(me); place[me] = NOWHERE };
      atomic {
        if
@@ -487,6 +507,7 @@ active proctype memory() {
 active proctype sysmon() {
   byte v, p;
   do
+  // freezes fiber 0
   :: d_step { RUNS_NOW(0) && !HAS(section, place[0]) ->
        stuck[0] = true; p = place[0]; section = section | BIT(p) };
 #ifdef M_FREEZE
@@ -501,7 +522,7 @@ active proctype sysmon() {
 #ifndef M_FREEZE
      d_step { drain(0); section = section & ~BIT(p); place[0] = NOWHERE };
 #endif
-     // Its turn again, on any P.
+     // its turn again, on an idle P
      atomic {
        p = 0;
        if
@@ -609,7 +630,7 @@ active proctype collector() {
 
 cycle:
   skip;
-  // 1. What is left of the last cycle is swept; caches' spans by H1.
+  // 1. What is left of the last cycle is swept.
 #ifdef LAZY
   do
   :: d_step { HAS(unswept & ~CACHED, 1) -> sweep(BIT(1)) }
@@ -630,7 +651,7 @@ cycle:
   HANDSHAKE(begin);
 #endif
 
-  // 3. Births are black. 4. Roots that are no thread's.
+  // 3. Births are black; 4. roots that are no thread's.
   births = true;
 #ifndef M_ROOTS_LATE
   work = work | WHITE(SHADE(field[0]));
@@ -638,7 +659,7 @@ cycle:
 
   // 5. H2: stacks, while markers are at work already.
 #ifdef M_COLOUR
-  // A P turns black with the fiber it runs; what is parked is scanned where it lies.
+  /* a P turns black with the fiber it runs; what is parked is scanned where it lies */
   do
   :: d_step { !HAS(seen, 0) && !HAS(section, 0) ->
        seen = seen | 1; if :: ON(0, 0) -> scan(0) :: else fi; if :: ON(1, 0) -> scan(1) :: else fi }
@@ -668,7 +689,7 @@ cycle:
   work = work | WHITE(SHADE(field[0]));
 #endif
 
-  // 6. Marking. 7. Rounds, until one is quiet and no weak reference was locked in it.
+  // 6. Marking; 7. rounds, until one is quiet and no weak reference was locked in it.
 marking:
   do
   MARK_STEPS
@@ -701,12 +722,14 @@ marking:
   :: d_step { weak_word == OPEN -> weak_word = DECIDED; weak_dead = weak_target != 0 && !HAS(mark, weak_target) }
   :: weak_word != OPEN -> goto marking
   fi;
-  // 8. Decided: what is white is dead.
+  // 8. What is white is dead.
   d_step { if :: !HAS(mark, weak_target) -> weak_target = 0 :: else fi };
+#ifndef M_WEAK_TWO_STATES
   weak_word = CLEARED;
 #endif
+#endif
 
-  // 9. The end: births are white and spans unswept in one store, the barrier off, H3.
+  // 9. The end; births are white and spans unswept in one store, the barrier off, H3.
   atomic { births = false; unswept = ALL; newly = false; rounds = 0; black = 0 };
   barrier = false;
   HANDSHAKE(end);
