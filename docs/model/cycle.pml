@@ -14,6 +14,7 @@
 //   MIGRATE  fibers park and resume on any idle P
 //   FREEZE   a thread is frozen anywhere outside the runtime, its P goes on without it
 //   WEAK     one weak reference
+//   SPECIALS with WEAK: one finalizer
 //   RUNS     allocation takes a slot from a run opened before; its span stays in the cache, unswept after a cycle
 //   LAZY     spans are swept one by one, also by who allocates, even before H3 is through
 //   MOVES    fibers move pointers between their slots (these are no longer kept sorted)
@@ -71,7 +72,6 @@ byte hand;             // marked, its field not read yet
 bool newly;            // something white was marked
 byte rounds;
 byte unswept;          // spans that this generation has not swept. Empty while a cycle marks, but for cached ones
-bool sweeping;         // H3 is through
 #ifdef RUNS
 byte cached[2];           // the object of the span in the cache of P; 0 for none
 byte open;             // Ps whose run still has its slot
@@ -88,7 +88,14 @@ byte open;             // Ps whose run still has its slot
 #define CLEARED 3
 byte weak_target;      // the record's object; 0 when cleared
 byte weak_word;
-bool weak_dead;        // what the decision found; for an assertion
+byte weak_dead;        // the object that the decision found dead; for assertions
+#endif
+#ifdef SPECIALS
+byte final_target;     // the object that has a finalizer, 0 for none
+byte queued;           // the object whose finalizer is to run: a root
+#define KEPT SHADE(field[0]) | SHADE(queued)
+#else
+#define KEPT SHADE(field[0])
 #endif
 
 #ifdef WINDOWS
@@ -198,7 +205,7 @@ inline shade_both(me) {
 
 // What the program can reach: from the static word, the slots, and stores on their way.
 inline reach(r) {
-  r = SHADE(field[0]) | SHADE(slot[0]) | SHADE(slot[1]) | SHADE(slot[2]) | SHADE(slot[3]);
+  r = KEPT | SHADE(slot[0]) | SHADE(slot[1]) | SHADE(slot[2]) | SHADE(slot[3]);
 #ifdef TSO
   r = r | SHADE(pending_value[0]) | SHADE(pending_value[1]);
 #endif
@@ -223,6 +230,9 @@ inline sweep(set) {
      assert((alloc & (set) & ~mark & r) == 0);  // nothing reachable is freed
 #ifdef WEAK
      assert(!HAS(alloc & (set) & ~mark, weak_target) || weak_target == 0);
+#endif
+#ifdef SPECIALS
+     assert(!HAS(alloc & (set) & ~mark, final_target) || final_target == 0);
 #endif
      r = 0
   :: else
@@ -298,6 +308,7 @@ next:
        old[me] = READ(me, c);
 #ifdef M_XCHG
      }
+     // the store
      atomic {
        RUNS_NOW(me);
 #endif
@@ -339,6 +350,7 @@ next:
        slot[2 * me + 1] = 0; sort(me) }
 
 #ifdef MOVES
+  // moves a pointer to its other slot
   :: d_step { RUNS_NOW(me) && slot[2 * me] == 0 && slot[2 * me + 1] != 0 ->
        slot[2 * me] = slot[2 * me + 1]; slot[2 * me + 1] = 0 }
   :: d_step { RUNS_NOW(me) && slot[2 * me + 1] == 0 && slot[2 * me] != 0 ->
@@ -428,7 +440,7 @@ next:
 #ifdef WEAK
   // A weak reference is made. (Of records there is one here, many in the library: nobody may be about to read it.)
   :: d_step { RUNS_NOW(me) && section == 0 && weak_target == 0 && slot[2 * me + 1] != 0 ->
-       weak_target = slot[2 * me + 1] }
+       weak_target = slot[2 * me + 1]; weak_dead = 0 }
   // gc_weak::lock
   :: d_step { RUNS_NOW(me) && FULL(me) && slot[2 * me] == 0 && weak_target != 0 ->
        section = section | BIT(P(me)); marking = barrier };
@@ -445,7 +457,7 @@ again:  seen = weak_word;
           if
 #ifdef M_WEAK_TWO_STATES
           :: seen == DECIDED && !(marked && weak_target == p) ->
-             assert(weak_dead || weak_target != p);  // null, but the object lives
+             assert(weak_dead != 0 || weak_target != p);  // null, but the object lives
              p = 0
 #else
           :: seen == CLEARED ->
@@ -453,8 +465,18 @@ again:  seen = weak_word;
           :: seen == DECIDED && !marked ->
              if
              :: weak_word == CLEARED -> goto again
-             :: else -> assert(weak_dead); p = 0
+             :: else -> assert(weak_dead != 0); p = 0
              fi
+#ifndef M_AGAIN
+          :: seen == DECIDED && marked && weak_word == CLEARED -> goto again
+          :: seen == DECIDED && marked && weak_word != CLEARED ->
+             if :: weak_target != p -> p = 0 :: else fi
+#endif
+#ifndef M_RESURRECT
+          /* the word may have been open, and the mark that of a finalizer of the dead */
+          :: (seen == OPEN || seen == DIRTY) && marked ->
+             if :: weak_target != p -> p = 0 :: else fi
+#endif
 #endif
           :: seen != DECIDED && seen != CLEARED && !marked ->
              if
@@ -470,8 +492,10 @@ again:  seen = weak_word;
         }
 #endif
      fi;
+     // lock returns
      d_step {
        assert(p == 0 || HAS(alloc, p));  // lock never returns what was freed
+       assert(p == 0 || p != weak_dead);  // nor what this cycle found dead, be it marked for its finalizer
        slot[2 * me] = p;
        p = 0; seen = 0; marking = false; marked = false;
        section = section & ~BIT(P(me));
@@ -479,9 +503,19 @@ again:  seen = weak_word;
      }
 #endif
 
+#ifdef SPECIALS
+  // set_finalizer
+  :: d_step { RUNS_NOW(me) && FULL(me) && final_target == 0 && queued == 0 && slot[2 * me + 1] != 0 ->
+       final_target = slot[2 * me + 1] }
+  // runs a finalizer: its object is in a slot again
+  :: d_step { RUNS_NOW(me) && FULL(me) && queued != 0 && slot[2 * me] == 0 ->
+       slot[2 * me] = queued; queued = 0; sort(me) }
+#endif
+
 #ifdef MIGRATE
   // parks, and later resumes on an idle P
   :: d_step { RUNS_NOW(me) -> drain(me); place[me] = NOWHERE };
+     // resumes
      atomic {
        if
        :: place[1 - me] != 0 -> place[me] = 0
@@ -620,6 +654,12 @@ inline end(p) {
 #error "HEAP is 2 or 3"
 #endif
 
+#define MARK_ALL \
+  do \
+  MARK_STEPS \
+  :: work == 0 && hand == 0 -> break \
+  od
+
 active proctype collector() {
   byte pend, r, k;
 #ifdef M_COLOUR
@@ -643,7 +683,9 @@ cycle:
 #else
   d_step { sweep(unswept & ~CACHED) };
 #endif
-  atomic { assert((mark & ~CACHED) == 0); sweeping = false };
+#ifndef M_LATE
+  assert((mark & ~CACHED) == 0);
+#endif
 
   // 2. The barrier is on; H1.
   barrier = true;
@@ -654,7 +696,7 @@ cycle:
   // 3. Births are black; 4. roots that are no thread's.
   births = true;
 #ifndef M_ROOTS_LATE
-  work = work | WHITE(SHADE(field[0]));
+  work = work | WHITE(KEPT);
 #endif
 
   // 5. H2: stacks, while markers are at work already.
@@ -686,7 +728,7 @@ cycle:
   od;
 #endif
 #ifdef M_ROOTS_LATE
-  work = work | WHITE(SHADE(field[0]));
+  work = work | WHITE(KEPT);
 #endif
 
   // 6. Marking; 7. rounds, until one is quiet and no weak reference was locked in it.
@@ -697,20 +739,15 @@ marking:
        newly = false;
 #ifdef WEAK
        weak_word = OPEN;
-#endif
-#ifdef WEAK
        rounds++;
 #endif
        skip
      };
      break
   od;
-  assert(rounds <= 2 * HEAP + 2);  // a cycle ends: a round marks something, or a lock of a white object is marked by the next
+  assert(rounds <= 2 * HEAP + 2);  // a cycle ends: each round but the last marks something, or the one after it does
   HANDSHAKE(hand_over);
-  do
-  MARK_STEPS
-  :: work == 0 && hand == 0 -> break
-  od;
+  MARK_ALL;
   if
 #ifndef M_ROUND
   :: newly -> goto marking
@@ -719,14 +756,29 @@ marking:
   fi;
 #ifdef WEAK
   if
-  :: d_step { weak_word == OPEN -> weak_word = DECIDED; weak_dead = weak_target != 0 && !HAS(mark, weak_target) }
+  :: d_step { weak_word == OPEN -> weak_word = DECIDED; weak_dead = (HAS(mark, weak_target) -> 0 : weak_target) }
   :: weak_word != OPEN -> goto marking
   fi;
-  // 8. What is white is dead.
+  // 8. Weak references to the dead are cleared.
   d_step { if :: !HAS(mark, weak_target) -> weak_target = 0 :: else fi };
 #ifndef M_WEAK_TWO_STATES
   weak_word = CLEARED;
 #endif
+#endif
+#ifdef SPECIALS
+  // Finalizers: what the dead refer to lives on, then they do themselves.
+  d_step { if :: final_target != 0 && !HAS(mark, final_target) -> work = work | WHITE(SHADE(field[final_target])) :: else fi };
+  MARK_ALL;
+  atomic {
+    if
+    :: final_target != 0 && !HAS(mark, final_target) ->
+       work = work | BIT(final_target);
+       queued = final_target;
+       final_target = 0
+    :: else
+    fi
+  };
+  MARK_ALL;
 #endif
 
   // 9. The end; births are white and spans unswept in one store, the barrier off, H3.
@@ -734,17 +786,13 @@ marking:
   barrier = false;
   HANDSHAKE(end);
 #ifdef M_LATE
-  do
-  MARK_STEPS
-  :: work == 0 && hand == 0 -> break
-  od;
+  MARK_ALL;
 #endif
   atomic {
     work = 0;
-    sweeping = true;
 #ifdef WEAK
     weak_word = OPEN;
-    weak_dead = false;
+    weak_dead = 0;
 #endif
   };
   goto cycle

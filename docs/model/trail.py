@@ -25,7 +25,7 @@ def labels(model):
         inline = start.group(1) if start else inline
         remark = re.match(r"\s+// (.*)", line)
         if remark and not before:  # a comment's first line
-            comment = re.split(r"[.;,:]", re.sub(r"^\d\. ", "", remark.group(1)))[0][:40]
+            comment = re.split(r"[.;,]|(?<!:):(?!:)", re.sub(r"^\d\. ", "", remark.group(1)))[0][:40]
         before = remark
         named = "(slots kept sorted)" if inline == "sort" else inline
         result.append("" if named in HELPERS else named or comment)
