@@ -5,7 +5,7 @@
 // names the processes, the part of the library behind each step, and every reduction. `check` runs it.
 //
 // Two fibers with two pointer slots each run beside a collector that never stops. There is one static word (cell 0) and
-// there are HEAP objects (1..HEAP) of one pointer field each; 0 is null. A set of objects is a byte, bit o for object o.
+// there are HEAP objects (1..HEAP) of one pointer field each; 0 is null. A set of objects is a byte.
 //
 // Configurations:
 //   HEAP=n   objects (default 2)
@@ -36,7 +36,7 @@
 #define ALL (BIT(HEAP + 1) - 2)
 #define NOWHERE 2
 
-// ---- memory -----------------------------------------------------------------------------------------------------------
+// ---- memory ---------------------------------------------------------------------------------------------
 byte field[HEAP + 1];  // 0: the static word
 byte slot[4];          // fiber f's slots are 2f and 2f + 1: its stack and registers
 byte mark, alloc;      // the bits of all objects
@@ -48,7 +48,7 @@ byte target[2];                          // cell + 1 that fiber f is writing
 #define READ(me, c) field[c]
 #endif
 
-// ---- fibers and Ps ----------------------------------------------------------------------------------------------------
+// ---- fibers and Ps --------------------------------------------------------------------------------------
 byte old[2], new[2];  // registers between a store and its look at the flag
 byte buffer[2];       // the barrier's buffer of each P
 byte section;         // Ps inside a runtime section: their answers wait
@@ -63,7 +63,7 @@ bool stuck[2];  // the thread of fiber f is in the handler that freezes it, or f
 #define RUNS_NOW(f) true
 #endif
 
-// ---- the cycle --------------------------------------------------------------------------------------------------------
+// ---- the cycle ------------------------------------------------------------------------------------------
 bool barrier;          // cairn_barrier_flags
 bool births;           // objects are born marked
 byte black;            // fibers whose stack has been scanned
@@ -201,7 +201,7 @@ inline shade_both(me) {
   new[me] = 0
 }
 
-// ---- sweeping ---------------------------------------------------------------------------------------------------------
+// ---- sweeping -------------------------------------------------------------------------------------------
 
 // What the program can reach: from the static word, the slots, and stores on their way.
 inline reach(r) {
@@ -248,7 +248,7 @@ inline sweep(set) {
   unswept = unswept & ~(set)
 }
 
-// ---- fibers -----------------------------------------------------------------------------------------------------------
+// ---- fibers ---------------------------------------------------------------------------------------------
 
 // The lowest free slot in `set`, as c; 0 if there is none. Objects are interchangeable.
 inline find_free(set) {
@@ -375,7 +375,8 @@ next:
   // The slow path: a section, which reads the generation once. Old generation in hand, it looks at the spans that
   // were the swept ones and are the unswept ones now.
   :: d_step {
-       RUNS_NOW(me) && FULL(me) && slot[2 * me] == 0 && MAY_REFILL(me) -> section = section | BIT(P(me)); was_black = births
+       RUNS_NOW(me) && FULL(me) && slot[2 * me] == 0 && MAY_REFILL(me) ->
+       section = section | BIT(P(me)); was_black = births
      };
      d_step {
 #ifdef RUNS
@@ -569,7 +570,7 @@ active proctype sysmon() {
 }
 #endif
 
-// ---- the collector ----------------------------------------------------------------------------------------------------
+// ---- the collector --------------------------------------------------------------------------------------
 
 #define ANSWERS(p) (HAS(pend, p) && !HAS(section, p))
 #define ON(f, p) (P(f) == p)
@@ -767,7 +768,12 @@ marking:
 #endif
 #ifdef SPECIALS
   // Finalizers: what the dead refer to lives on, then they do themselves.
-  d_step { if :: final_target != 0 && !HAS(mark, final_target) -> work = work | WHITE(SHADE(field[final_target])) :: else fi };
+  d_step {
+    if
+    :: final_target != 0 && !HAS(mark, final_target) -> work = work | WHITE(SHADE(field[final_target]))
+    :: else
+    fi
+  };
   MARK_ALL;
   atomic {
     if
