@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The Cairn authors
+"""Condenses a replay by Spin: one line for each step that changes the state.
+
+  spin FLAGS -t -p -g -l cycle.pml | trail.py cycle.pml
+
+Columns: Spin's step, who takes it, the part of the model (an inline's name, or the comment above the line), changes.
+"""
+import re
+import sys
+
+STEP = re.compile(r"\s*(\d+):\tproc\s+(\d+) \((\w+):\d+\) \S+:(\d+) \(state \d+\)")
+VALUE = re.compile(r"\t\t(?:\w+\(\d+\):)?([\w\[\]]+) = (\d+)")
+LOCAL = {"c", "v", "k", "r", "me", "p", "seen", "marking", "marked", "was_black", "pend"}
+SETS = {"mark", "alloc", "work", "unswept", "buffer[0]", "buffer[1]"}
+HELPERS = {"drain", "record", "reach", "occupy", "find_free", "pick_cell", "pick_value"}
+
+
+def labels(model):
+    """For each line the name of the inline it is in, else the last comment before it."""
+    result, comment, inline, before = [""], "", None, None
+    for line in model:
+        start = re.match(r"inline (\w+)", line)
+        inline = start.group(1) if start else inline
+        remark = re.match(r"\s+// (.*)", line)
+        if remark and not before:  # a comment's first line
+            comment = re.split(r"[.;,]|(?<!:):(?!:)", re.sub(r"^\d\. ", "", remark.group(1)))[0][:40]
+        before = remark
+        named = "(slots kept sorted)" if inline == "sort" else inline
+        result.append("" if named in HELPERS else named or comment)
+        inline = None if line.startswith("}") else inline
+    return result
+
+
+def shown(name, value):
+    if name not in SETS:
+        return value
+    return "{" + ",".join(str(o) for o in range(1, 8) if int(value) >> o & 1) + "}"
+
+
+def read(lines, label):
+    """Steps: [number, process, label, changes]."""
+    steps, values = [], {}
+    for line in lines:
+        match = STEP.match(line)
+        if match:
+            number, pid, process, at = match.groups()
+            if not steps or steps[-1][0] != number:
+                steps.append([number, (process, int(pid)), "", {}])
+            steps[-1][2] = steps[-1][2] or label[int(at)]
+        match = VALUE.match(line)
+        if not match or not steps or match.group(1) in LOCAL:
+            continue
+        name, value = match.groups()
+        before = values.get(name, "0")
+        if before != value:
+            first = steps[-1][3].get(name, (before,))[0]
+            steps[-1][3][name] = (first, value)
+            values[name] = value
+    return steps
+
+
+def main():
+    with open(sys.argv[1], encoding="utf-8") as model:
+        label = labels(model.read().splitlines())
+    steps = read(sys.stdin, label)
+    collector = next((pid for _, (process, pid), _, _ in steps if process == "collector"), 0)
+    for number, (process, pid), what, changes in steps:
+        who = f"fiber {pid - collector - 1}" if process == "fiber" else process
+        text = ", ".join(f"{n}: {shown(n, a)} -> {shown(n, b)}" for n, (a, b) in changes.items() if a != b)
+        if text:
+            print(f"{number:>6}  {who:<10} {what:<40}  {text}")
+
+
+if __name__ == "__main__":
+    main()
