@@ -7,6 +7,7 @@
 #include <bit>
 
 #include "cairn/detail/assert.h"
+#include "heap/delay.h"
 #include "heap/mheap.h"
 
 namespace cairn::gc {
@@ -388,6 +389,7 @@ bool specials::lock_weak(const special& s, const object_ref& target, bool& shade
   for (;;) {
     std::uint32_t state = weak_word_.load(std::memory_order_acquire);
     if (state == k_cleared) return s.object.load(std::memory_order_acquire) != 0;
+    heap::maybe_delay("weak.lock");
     // Acquire: a mark that a finalizer's sake has set comes with the cleared address.
     const bool marked = heap::is_marked(target, std::memory_order_acquire);
     if (state == k_decided) {
