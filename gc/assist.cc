@@ -181,7 +181,7 @@ bool owes(const sched::m& self) noexcept {
     mark.assist_ns.fetch_add(now - began, std::memory_order_relaxed);
     began = now;
   } while (owes(self) && is_past_goal() && (began - first < k_most_ns || is_far_past_goal()));
-  rt().count.assists.add(began - first);
+  rt().count.note(pause_kind::assist, began - first);
 }
 
 }  // namespace

@@ -55,11 +55,17 @@ void hand_over(sched::barrier_buffer& b) noexcept {
   b.n = 0;
 }
 
+[[gnu::noinline]] void hand_over_full(sched::barrier_buffer& b) noexcept {
+  const std::uint64_t began = now_ns();
+  hand_over(b);
+  rt().count.note(pause_kind::barrier_buffer, now_ns() - began);
+}
+
 [[gnu::always_inline]] inline void record(sched::m& self, const void* p) noexcept {
   if (!heap::g_space.contains(reinterpret_cast<std::uintptr_t>(p))) return;
   sched::barrier_buffer& b = self.barrier;
   if (b.n == k_buffer_words) [[unlikely]]
-    hand_over(b);
+    hand_over_full(b);
   b.words[b.n++] = const_cast<void*>(p);
 }
 

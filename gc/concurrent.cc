@@ -76,9 +76,10 @@ void end(sched::m& thread, void*) noexcept {
   thread.black_bytes = 0;
 }
 
-void step(const char* delay_point, void (*fn)(sched::m&, void*), void* arg = nullptr) {
+void step(const char* delay_point, void (*fn)(sched::m&, void*), void* arg = nullptr,
+          sched::interruption why = sched::interruption::handshake) {
   heap::maybe_delay(delay_point);
-  sched::handshake(fn, arg);
+  sched::handshake(fn, arg, why);
 }
 
 // ---- the steps of the cycle ---------------------------------------------------------------------------------------
@@ -132,7 +133,7 @@ void mark_shared_roots(cycle& c, marker& m) {
 void scan_threads(cycle& c) {
   std::atomic<std::size_t> stacks{0};
   rt().mark.running.store(0, std::memory_order_relaxed);
-  step("cycle.roots", scan, &stacks);
+  step("cycle.roots", scan, &stacks, sched::interruption::stack_scan);
   c.roots.stacks = stacks.load(std::memory_order_relaxed);
   set_barrier(k_marking);  // no stack is grey any more
 }

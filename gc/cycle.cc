@@ -347,7 +347,7 @@ void await_start() {
     sched::park(self, r.mark.phase_word, seen, sched::now_ns() + k_look_again_ns);
     collector::request();
   }
-  r.count.pauses.add(now_ns() - began);
+  r.count.note(pause_kind::stop, now_ns() - began);
 }
 
 }  // namespace
@@ -422,7 +422,7 @@ bool try_at_once() {
   }
   const std::uint64_t began = now_ns();
   sched::spill_and_call(self, run_at_once, nullptr);
-  r.count.pauses.add(now_ns() - began);
+  r.count.note(pause_kind::stop, now_ns() - began);
   return true;
 }
 
@@ -447,7 +447,7 @@ void collect_if_due(cycle_reason reason) {
   // The thread runs the cycle, or waits for another's: both keep it from its own work.
   const std::uint64_t began = now_ns();
   run_cycle(reason);
-  rt().count.pauses.add(now_ns() - began);
+  rt().count.note(pause_kind::stop, now_ns() - began);
 }
 
 }  // namespace cairn::gc

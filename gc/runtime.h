@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "cairn/gc.h"
 #include "gc/histogram.h"
 #include "gc/marking.h"
 #include "gc/options.h"
@@ -70,7 +71,12 @@ struct counters {
   std::atomic<std::uint64_t> cycles{0}, forced{0};
   std::atomic<std::uint64_t> mark_ns{0}, sweep_ns{0}, gc_cpu_ns{0};
   std::atomic<std::uint64_t> last_pause_ns{0}, large_bytes{0};
-  histogram_recorder pauses, assists;
+  histogram_recorder interruptions[pause_kind_count];
+
+  // Any thread, in a signal handler too.
+  void note(pause_kind kind, std::uint64_t ns) noexcept {
+    interruptions[static_cast<std::size_t>(kind)].add(ns);
+  }
 };
 
 struct cycle;

@@ -156,8 +156,10 @@ stats read_stats() {
   const auto gc_cpu = static_cast<double>(r.count.gc_cpu_ns.load(std::memory_order_acquire));
   const double available = static_cast<double>(now_ns() - r.start_ns) * max_procs();
   s.gc_cpu_fraction = available > 0 ? std::min(gc_cpu / available, 1.0) : 0;
-  s.pauses = r.count.pauses.snapshot();
-  s.assists = r.count.assists.snapshot();
+  for (std::size_t k = 0; k < pause_kind_count; ++k) s.by_kind[k] = r.count.interruptions[k].snapshot();
+  for (const pause_kind k : {pause_kind::stop, pause_kind::handshake, pause_kind::stack_scan})
+    s.pauses += s.of(k);
+  s.assists = s.of(pause_kind::assist);
   s.assist_time = s.assists.total();
   s.mark_time = ns(r.count.mark_ns.load(std::memory_order_relaxed));
   s.sweep_time = ns(r.count.sweep_ns.load(std::memory_order_relaxed));

@@ -40,10 +40,15 @@ void finish_sweep() noexcept {
 void pay_sweep_debt(std::size_t bytes) noexcept {
   if (!heap::the_heap.needs_sweep()) return;
   const pacing& p = rt().pace;
-  while (sweep_debt_pages(p.get_sweep(), p.live.load(std::memory_order_relaxed),
-                          p.pages_swept.load(std::memory_order_relaxed), bytes) > 0) {
-    if (sweep_one_span() == 0) return;
+  auto owes = [&p, bytes] {
+    return sweep_debt_pages(p.get_sweep(), p.live.load(std::memory_order_relaxed),
+                            p.pages_swept.load(std::memory_order_relaxed), bytes) > 0;
+  };
+  if (!owes()) return;
+  const std::uint64_t began = now_ns();
+  while (sweep_one_span() != 0 && owes()) {
   }
+  rt().count.note(pause_kind::sweep, now_ns() - began);
 }
 
 namespace background {

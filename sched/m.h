@@ -36,6 +36,9 @@ enum m_state : std::uint32_t {
   k_stopped,      // has answered a stop and sleeps on the word
 };
 
+// For what somebody else keeps a thread from running.
+enum class interruption : std::uint8_t { stop, handshake, stack_scan };
+
 struct m : heap::mcache {
   // ---- stopping. Owner: sched.
   std::atomic<std::uint32_t> state{k_running};

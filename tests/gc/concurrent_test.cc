@@ -315,7 +315,8 @@ TEST(ConcurrentCycle, LocksAWeakReferenceToAnObjectWhoseSpanWasSweptBeforeTheBar
     const std::uint32_t h = cairn::heap::the_heap.sweepgen();
     cairn::heap::mcentral& central = cairn::heap::the_heap.central[target.span_class];
     while (is_marked() && swept.size() < swept.capacity()) {
-      cairn::heap::mspan* s = central.take(h);
+      std::uint64_t sweep_ns = 0;
+      cairn::heap::mspan* s = central.take(h, sweep_ns);
       if (s == nullptr) break;
       swept.push_back(s);
     }

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+//
+// Each kind of interruption is provoked and found in its own histogram. What has to come in the middle of a cycle is
+// tried again until it does.
+#include <cairn/cairn.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <thread>
+
+#include "api/support.h"
+
+namespace {
+
+using namespace cairn_test;
+using cairn::gc_ptr;
+using cairn::gc_slice;
+using cairn::root;
+using cairn::gc::pause_kind;
+
+std::uint64_t count_of(pause_kind kind) { return cairn::gc::read_stats().of(kind).count(); }
+
+// Runs `provoke` until an interruption of this kind has come in addition.
+template <class F>
+::testing::AssertionResult provokes(pause_kind kind, F&& provoke) {
+  const cairn::gc::histogram before = cairn::gc::read_stats().of(kind);
+  const auto deadline = std::chrono::steady_clock::now() + k_patience;
+  do {
+    provoke();
+    const cairn::gc::histogram since = cairn::gc::read_stats().of(kind) - before;
+    if (since.count() == 0) continue;
+    if (since.total().count() <= 0) return ::testing::AssertionFailure() << "they took no time";
+    return ::testing::AssertionSuccess();
+  } while (std::chrono::steady_clock::now() < deadline);
+  return ::testing::AssertionFailure() << "none was recorded";
+}
+
+// A thread of the program that does nothing but run.
+class runner {
+ public:
+  runner()
+      : thread_([this] {
+          (void)make_cell(1);  // attaches it
+          is_attached_.store(true);
+          while (!stop_.load(std::memory_order_relaxed)) {
+          }
+        }) {
+    while (!is_attached_.load()) std::this_thread::yield();
+  }
+  ~runner() {
+    stop_.store(true);
+    thread_.join();
+  }
+
+ private:
+  std::atomic<bool> stop_{false}, is_attached_{false};
+  std::thread thread_;
+};
+
+// `f` in the middle of marking, if that is still going on when `f` begins.
+template <class F>
+void beside_marking(F&& f) {
+  std::atomic<bool> is_over{false};
+  std::thread collector([&] {
+    cairn::gc::collect();
+    is_over.store(true);
+  });
+  while (!is_over.load() && cairn::gc::current_phase() != cairn::gc::phase::mark) {
+  }
+  f();
+  collector.join();
+}
+
+TEST(Interruptions, AStopIsRecorded) {
+  runner other;
+  EXPECT_TRUE(provokes(pause_kind::stop, [] { EXPECT_TRUE(cairn::gc::verify()); }));
+}
+
+TEST(Interruptions, HandshakesAndOneScanOfEachStackAreRecorded) {
+  runner other;
+  const std::uint64_t scans = count_of(pause_kind::stack_scan);
+  const std::uint64_t handshakes = count_of(pause_kind::handshake);
+  constexpr unsigned k_cycles = 3;
+  for (unsigned i = 0; i < k_cycles; ++i) cairn::gc::collect();
+  EXPECT_GE(count_of(pause_kind::stack_scan) - scans, k_cycles);
+  // The barrier goes on, a round, the barrier goes off.
+  EXPECT_GE(count_of(pause_kind::handshake) - handshakes, 3 * k_cycles);
+}
+
+TEST(Interruptions, PausesAreStopsHandshakesAndScans) {
+  runner other;
+  cairn::gc::collect();
+  EXPECT_TRUE(cairn::gc::verify());
+  const cairn::gc::stats s = cairn::gc::read_stats();
+  const auto &stops = s.of(pause_kind::stop), &handshakes = s.of(pause_kind::handshake),
+             &scans = s.of(pause_kind::stack_scan);
+  EXPECT_EQ(s.pauses.count(), stops.count() + handshakes.count() + scans.count());
+  EXPECT_EQ(s.pauses.total(), stops.total() + handshakes.total() + scans.total());
+  EXPECT_EQ(s.pauses.max(), std::max({stops.max(), handshakes.max(), scans.max()}));
+  EXPECT_EQ(s.assists.count(), s.of(pause_kind::assist).count());
+  EXPECT_EQ(s.assist_time, s.of(pause_kind::assist).total());
+}
+
+// Cuts the paths to more objects than a buffer holds words, before the marker has got to them.
+TEST(Interruptions, AFullBarrierBufferIsRecorded) {
+  constexpr std::size_t k_objects = 200'000;
+  root<gc_slice<gc_ptr<cell>>> objects = cairn::make_gc<gc_slice<gc_ptr<cell>>>();
+  EXPECT_TRUE(provokes(pause_kind::barrier_buffer, [&] {
+    apart([&] {
+      *objects = cairn::make_gc_array<gc_ptr<cell>>(k_objects);
+      for (auto& p : *objects) p = make_cell(1);
+    });
+    beside_marking([&] {
+      for (auto& p : *objects) p = nullptr;
+    });
+  }));
+}
+
+TEST(Interruptions, AnAssistIsRecorded) {
+  root<cell> live;
+  apart([&] { live = make_list(0, 400'000); });
+  EXPECT_TRUE(provokes(pause_kind::assist, [] {
+    for (int i = 0; i < 100'000; ++i) make_cell(1);
+  }));
+}
+
+TEST(Interruptions, SweepingBeforeAnAllocationIsRecorded) {
+  root<cell> live;
+  apart([&] { live = make_list(0, 100'000); });
+  EXPECT_TRUE(provokes(pause_kind::sweep, [] {
+    for (int i = 0; i < 100'000; ++i) make_cell(1);
+  }));
+}
+
+TEST(Interruptions, ZeroingALargeObjectIsRecorded) {
+  EXPECT_TRUE(provokes(pause_kind::zeroing, [] {
+    for (int i = 0; i < 100; ++i) {
+      std::byte* bytes = cairn::make_gc_bytes(100'000).data();
+      EXPECT_EQ(bytes[99'999], std::byte{0});
+      bytes[99'999] = std::byte{1};
+    }
+  }));
+}
+
+}  // namespace
