@@ -31,6 +31,7 @@
 #include "gc/barrier.h"
 
 #include <cstring>
+#include <utility>
 
 #include "gc/ptrcheck.h"
 #include "gc/runtime.h"
@@ -65,18 +66,21 @@ void add(work_writer& out, const void* p) noexcept {
   return (s.group_of(first, index).marked() & heap::bit_of(index)) != 0;
 }
 
+// To the work buffer that the thread fills, and that to the pool when it is full: each turn at the pool's locks
+// may have to wait for a holder that is off its processor.
 void hand_over(sched::barrier_buffer& b) noexcept {
-  work_writer out(rt().work);
+  work_writer out(rt().work, static_cast<work_buf*>(b.out));
   const bool marks_count = heap::the_heap.current().black();
   for (unsigned i = 0; i < b.n; ++i)
     if (!marks_count || !is_no_news(b.words[i])) add(out, b.words[i]);
   b.n = 0;
+  b.out = out.release();
 }
 
 [[gnu::noinline]] void hand_over_full(sched::barrier_buffer& b) noexcept {
-  const std::uint64_t began = now_ns();
+  const sched::stopwatch watch;
   hand_over(b);
-  rt().count.note(pause_kind::barrier_buffer, now_ns() - began);
+  rt().count.note(pause_kind::barrier_buffer, watch.stop());
 }
 
 [[gnu::always_inline]] inline void record(sched::m& self, const void* p) noexcept {
@@ -100,7 +104,15 @@ void shade(sched::m& self, const void* p) noexcept {
 }
 
 void flush_barrier(sched::m& self) noexcept {
-  if (self.barrier.n != 0) hand_over(self.barrier);
+  sched::barrier_buffer& b = self.barrier;
+  if (b.n != 0) hand_over(b);
+  const work_writer rest(rt().work, static_cast<work_buf*>(std::exchange(b.out, nullptr)));
+}
+
+void drop_barrier(sched::m& self) noexcept {
+  sched::barrier_buffer& b = self.barrier;
+  b.n = 0;
+  if (auto* out = static_cast<work_buf*>(std::exchange(b.out, nullptr))) rt().work.give_empty(out);
 }
 
 }  // namespace cairn::gc

@@ -69,8 +69,9 @@ void hand_over(sched::m& thread, void*) noexcept {
 
 void end(sched::m& thread, void*) noexcept {
   heap::maybe_delay("cycle.end");
-  thread.barrier.n = 0;
+  drop_barrier(thread);
   thread.uncounted = 0;
+  thread.most_run_bytes = heap::k_most_run_bytes;
   rt().mark.black_bytes.fetch_add(thread.black_bytes, std::memory_order_relaxed);
   rt().pace.live.fetch_add(thread.black_bytes, std::memory_order_relaxed);
   thread.black_bytes = 0;
@@ -154,7 +155,8 @@ void mark_to_the_end(marker& m) {
     r.mark.assists_open.store(true, std::memory_order_seq_cst);
     drain_beside(m);
     close_assists();
-    drain_beside(m);  // what assists have left
+    if (assists::collect_left()) continue;
+    drain_beside(m);  // what was handed over meanwhile
     r.specials.open_weak();
     const std::size_t before = all_marked(m);
     r.mark.running.store(0, std::memory_order_relaxed);

@@ -338,7 +338,7 @@ namespace {
 void await_start() {
   runtime& r = rt();
   sched::m& self = sched::self();
-  const std::uint64_t began = now_ns();
+  const sched::stopwatch watch;
   constexpr std::int64_t k_look_again_ns = 1'000'000;
   for (;;) {
     const std::uint32_t seen = r.mark.phase_word.load(std::memory_order_acquire);
@@ -347,7 +347,7 @@ void await_start() {
     sched::park(self, r.mark.phase_word, seen, sched::now_ns() + k_look_again_ns);
     collector::request();
   }
-  r.count.note(pause_kind::stop, now_ns() - began);
+  r.count.note(pause_kind::stop, watch.stop());
 }
 
 }  // namespace
@@ -420,9 +420,9 @@ bool try_at_once() {
     release_cycle_lock();
     return true;
   }
-  const std::uint64_t began = now_ns();
+  const sched::stopwatch watch;
   sched::spill_and_call(self, run_at_once, nullptr);
-  r.count.note(pause_kind::stop, now_ns() - began);
+  r.count.note(pause_kind::stop, watch.stop());
   return true;
 }
 
@@ -445,9 +445,9 @@ void collect_if_due(cycle_reason reason) {
     return;
   }
   // The thread runs the cycle, or waits for another's: both keep it from its own work.
-  const std::uint64_t began = now_ns();
+  const sched::stopwatch watch;
   run_cycle(reason);
-  rt().count.note(pause_kind::stop, now_ns() - began);
+  rt().count.note(pause_kind::stop, watch.stop());
 }
 
 }  // namespace cairn::gc

@@ -18,6 +18,7 @@
 #include <cerrno>
 #include <climits>
 #include <cstddef>
+#include <optional>
 #include <string_view>
 
 #include "cairn/detail/assert.h"
@@ -78,7 +79,7 @@ void count_answer() noexcept {
 
 // The word is requested. Returns when it is not, having done what was asked.
 void answer_once(m& self) noexcept {
-  std::int64_t since = now_ns();
+  const stopwatch watch;
   // Before the answer: after it the request may be another one.
   const interruption why = request_why.load(std::memory_order_relaxed);
   if (request.fn != nullptr) {
@@ -92,7 +93,7 @@ void answer_once(m& self) noexcept {
     // Acquire: with the store of running in release_stopped.
     while (self.state.load(std::memory_order_acquire) == k_stopped) futex_wait(self.state, k_stopped);
   }
-  hooks.on_pause(self, why, static_cast<std::uint64_t>(now_ns() - since));
+  hooks.on_pause(self, why, watch.stop());
 }
 
 // At depth 0, in the handler or not. It answers at depth 1, so that a signal that comes meanwhile (outside the
@@ -306,7 +307,7 @@ void enter_safe(m& self) noexcept {
 }
 
 void leave_safe(m& self) noexcept {
-  std::int64_t since = 0;
+  std::optional<stopwatch> watch;
   interruption why{};
   for (;;) {
     heap::maybe_delay("handshake");
@@ -315,8 +316,8 @@ void leave_safe(m& self) noexcept {
     if (self.state.compare_exchange_strong(state, k_running, std::memory_order_acquire,
                                            std::memory_order_relaxed))
       break;
-    if (since == 0) {
-      since = now_ns();
+    if (!watch) {
+      watch.emplace();
       why = request_why.load(std::memory_order_relaxed);
     }
     if (state == k_held) {
@@ -327,9 +328,9 @@ void leave_safe(m& self) noexcept {
       futex_wait(self.state, k_held_waited);
     }
   }
-  if (since == 0) return;
+  if (!watch) return;
   runtime_section section(self);
-  hooks.on_pause(self, why, static_cast<std::uint64_t>(now_ns() - since));
+  hooks.on_pause(self, why, watch->stop());
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 
 #include "cairn/run.h"
 #include "sched/m.h"
+#include "sched/preemption.h"
 
 namespace cairn::sched {
 
@@ -27,7 +28,7 @@ struct hook_table {
   void (*on_detach)(m& self) noexcept;
 
   // The thread was kept from running for so long. Called by itself, maybe in its signal handler: atomics only.
-  void (*on_pause)(m& self, interruption why, std::uint64_t nanoseconds) noexcept;
+  void (*on_pause)(m& self, interruption why, stopwatch::interval took) noexcept;
 };
 
 extern const hook_table hooks;

@@ -24,6 +24,7 @@ struct goroutine;
 struct barrier_buffer {
   void* words[128] = {};
   unsigned n = 0;
+  void* out = nullptr;  // what was found worth looking at, until that is a buffer full too
 };
 
 // The state word of an m; sched/handshake.h says who may make which change.

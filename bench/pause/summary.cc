@@ -79,7 +79,8 @@ summary_block lap_block(const experiment& from, bool control) {
   return out;
 }
 
-// The collector's own record, a row for each kind of interruption; the first three are what it calls pauses.
+// The collector's own record: what it calls pauses, and a row for each kind of interruption that the kernel did not
+// stretch.
 summary_block collector_block(const experiment& from) {
   summary_block out{"the collector's own record", {}};
   add_row(out, from, false,
@@ -89,6 +90,8 @@ summary_block collector_block(const experiment& from) {
       return row_of(k_kind_names[kind], run.after.by_kind[kind] - run.before.by_kind[kind]);
     });
   }
+  add_row(out, from, false,
+          [](const run_record& run) { return row_of("switched", run.after.switched - run.before.switched); });
   return out;
 }
 
