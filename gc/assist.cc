@@ -6,7 +6,7 @@
 //
 // Each thread has a credit in bytes. Memory taken while a cycle marks is subtracted from it; who is below zero
 // marks before it takes more, `work_per_byte` bytes of scanning for each byte it owes. First it takes over what
-// the workers have done beyond anybody's assists. Then it marks itself, for k_quantum_ns at most, in pieces of 16
+// the workers have done beyond anybody's assists. Then it marks itself, for k_quantum_ns at most, in pieces of 32
 // objects, each in a runtime section of its own, so that a handshake waits for one of them at most. What is left of
 // the debt it carries.
 //
@@ -70,7 +70,7 @@ namespace assists {
 namespace {
 
 constexpr std::uint64_t k_quantum_ns = 10'000;
-constexpr std::size_t k_piece_objects = 16, k_piece_bytes = 4 << 10;
+constexpr std::size_t k_piece_objects = 32, k_piece_bytes = 4 << 10;
 constexpr std::size_t k_least_run_bytes = 512;
 constexpr std::int64_t k_wait_ns = 10'000;
 constexpr std::uint64_t k_most_ns = 25'000;

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "cairn/go.h"
+#include "gc/cycle_state.h"
 #include "gc/mark.h"
 #include "gc/marking.h"
 #include "gc/runtime.h"
@@ -50,9 +51,10 @@ void mark_slice::publish(const marker& m) noexcept {
 }
 
 void mark_slice::check(const marker& m) noexcept {
-  const std::uint64_t wall = now_ns() - wall_;
-  if (wall < k_slice_ns) return;
+  const std::uint64_t clock = now_ns();
+  if (clock - wall_ < k_slice_ns) return;
   publish(m);
+  if (&m == &the_marker()) limit_cpu_of_marking(clock);
   const long now = sched::preemptions();
   if (now != preemptions_) wanted_ = k_remember;
   preemptions_ = now;
