@@ -56,8 +56,10 @@ void* take_or_throw(std::size_t bytes, Take&& take) {
     // The first cycle frees what is unreachable, the second what only had a destructor to run or a stale word on a
     // stack. Within a no_gc_scope neither may run.
     if (!cycles_allowed()) break;
+    const sched::stopwatch watch;
     run_cycle(cycle_reason::out_of_memory);
     finish_sweep();
+    rt().count.note(pause_kind::stop, watch.stop());
     p = take(self);
   }
   if (p == nullptr) throw std::bad_alloc();
@@ -72,6 +74,7 @@ void* take_small(std::size_t bytes, unsigned span_class, std::uint64_t mask, boo
       const heap::refill_result r = heap::refill(self, span_class, mask);
       self.uncounted += r.bytes;
       assists::charge(self, r.bytes);
+      if (r.sweep_ns != 0) rt().count.note(pause_kind::sweep, {r.sweep_ns, false});
       slot = r.slot;
     }
     if (slot != nullptr && is_array) heap::note_array(slot);
@@ -94,7 +97,11 @@ void* take_large(std::size_t bytes, bool noscan, bool is_array) {
   });
   // Outside the section: a handshake does not wait for it. Until it is done a marker may find old words here, which
   // lead to allocated objects or nowhere.
-  if (to_zero != 0) std::memset(p, 0, to_zero);
+  if (to_zero != 0) {
+    const sched::stopwatch watch;
+    std::memset(p, 0, to_zero);
+    rt().count.note(pause_kind::zeroing, watch.stop());
+  }
   detail::keep_alive(p);
   return p;
 }

@@ -6,19 +6,29 @@
 //
 // Each thread has a credit in bytes. Memory taken while a cycle marks is subtracted from it; who is below zero
 // marks before it takes more, `work_per_byte` bytes of scanning for each byte it owes. First it takes over what
-// the workers have done beyond anybody's assists. Then it marks itself, in quanta of at most 64 objects or 16
-// KiB, each in a runtime section of its own, so that a handshake waits for one of them at most. What is left of
-// the debt it carries. Only when the heap is past its goal does it go on, for k_most_ns, and if there is
-// nothing to mark, because all grey objects are in others' hands, waits for them. In that time it marks ten
-// times what it may allocate then, so the heap is over its goal by a few percent when marking ends. Where that
-// does not hold, since the processors are busy with other things, the thread waits without a bound: at a
-// quarter over the goal.
+// the workers have done beyond anybody's assists. Then it marks itself, for k_quantum_ns at most, in pieces of 32
+// objects, each in a runtime section of its own, so that a handshake waits for one of them at most. What is left of
+// the debt it carries.
+//
+// What one refill costs is bounded so; that the heap does not outgrow its goal all the same comes from the other end:
+// a thread that could not pay within a quantum gets half as much memory at the next refill, down to k_least_run_bytes,
+// and one that could twice as much. So a thread that allocates at full speed beside a large heap is interrupted often,
+// and each time for about a quantum, instead of seldom and for long.
+//
+// Past the goal a thread that finds nothing to mark, because all grey objects are in others' hands, waits for them,
+// but no longer than k_most_ns at a refill. Where even that does not hold the heap, since the processors are busy with
+// other things or the objects are large, the thread waits without a bound: at a quarter over the goal, with a debt of
+// k_hopeless_bytes.
 //
 // The CPU limiter (gc/pacer.h) turns assists off: then a program that would do nothing but mark grows instead.
 //
 // The door. Marking has ended when nobody has a grey object in hand (gc/concurrent.h). An assist raises `assisting`
 // before it looks whether the door is open; the cycle closes the door before it looks whether anybody is inside: both
-// sequentially consistent, so one sees the other.
+// sequentially consistent, so one sees the other. Behind the closed door the cycle collects what assists have left.
+#include <sys/prctl.h>
+
+#include <algorithm>
+
 #include "gc/cycle.h"
 #include "gc/runtime.h"
 #include "heap/metadata.h"
@@ -59,28 +69,46 @@ void marking::update_pace() noexcept {
 namespace assists {
 namespace {
 
-constexpr std::size_t k_quantum_objects = 64;
-constexpr std::size_t k_quantum_bytes = 16 << 10;
-constexpr std::int64_t k_wait_ns = 20'000;
-constexpr std::uint64_t k_most_ns = 50'000;
+constexpr std::uint64_t k_quantum_ns = 10'000;
+constexpr std::size_t k_piece_objects = 32, k_piece_bytes = 4 << 10;
+constexpr std::size_t k_least_run_bytes = 512;
+constexpr std::int64_t k_wait_ns = 10'000;
+constexpr std::uint64_t k_most_ns = 25'000;
+constexpr std::ptrdiff_t k_hopeless_bytes = 256 << 10;
 
-// Markers for assists, as many as can run at a time. Free ones, under the lock.
+// Markers for assists, as many as can run at a time. Free ones, under the lock. They keep the grey objects that an
+// assist leaves behind, for the next one: handing them to the pool and taking others from it at each assist costs some
+// ten turns at the pool's locks, and every now and then a wait of a scheduler's slice, for a holder that the kernel has
+// taken off its processor.
 struct marker_pool {
   heap::lock lock;
   marker* free[64] CAIRN_GUARDED_BY(lock) = {};
   unsigned n CAIRN_GUARDED_BY(lock) = 0;
-  unsigned made = 0;  // Under the cycle lock.
+  std::atomic<unsigned> with_work{0};  // of the free ones. Written under the lock; read without as a hint.
+  unsigned made = 0;                   // Under the cycle lock.
 };
 CAIRN_PRIVATE constinit marker_pool g_pool;
 
+// One with work, if there is any.
 marker* take_marker() noexcept {
   heap::lock_guard guard(g_pool.lock);
-  return g_pool.n == 0 ? nullptr : g_pool.free[--g_pool.n];
+  if (g_pool.n == 0) return nullptr;
+  unsigned i = g_pool.n - 1;
+  while (i > 0 && !g_pool.free[i]->has_work()) --i;
+  marker* m = g_pool.free[i];
+  g_pool.free[i] = g_pool.free[--g_pool.n];
+  if (m->has_work()) g_pool.with_work.fetch_sub(1, std::memory_order_relaxed);
+  return m;
 }
 
 void give_marker(marker* m) noexcept {
   heap::lock_guard guard(g_pool.lock);
   g_pool.free[g_pool.n++] = m;
+  if (m->has_work()) g_pool.with_work.fetch_add(1, std::memory_order_relaxed);
+}
+
+bool any_work() noexcept {
+  return g_pool.with_work.load(std::memory_order_relaxed) != 0 || rt().work.has_full();
 }
 
 // Takes over what workers did. Returns the bytes.
@@ -100,7 +128,7 @@ class assist {
   explicit assist(sched::m& self) noexcept : self_(self) {
     sched::runtime_section section(self_);
     rt().mark.assisting.fetch_add(1, std::memory_order_seq_cst);
-    if (!rt().work.has_full()) rt().work.ask();
+    if (!any_work()) rt().work.ask();
     else if (is_open()) marker_ = take_marker();
     if (marker_ != nullptr) marker_->bytes_marked = marker_->objects_marked = marker_->bytes_scanned = 0;
   }
@@ -108,7 +136,7 @@ class assist {
     sched::runtime_section section(self_);
     marking& mark = rt().mark;
     if (marker_ != nullptr) {
-      marker_->flush();
+      if (!rt().work.has_full()) marker_->flush();  // for workers that have nothing left
       mark.assist_marked.fetch_add(marker_->bytes_marked, std::memory_order_relaxed);
       mark.scanned.fetch_add(marker_->bytes_scanned, std::memory_order_relaxed);
       give_marker(marker_);
@@ -119,11 +147,11 @@ class assist {
   assist& operator=(const assist&) = delete;
 
   // Bytes scanned, 0 when nothing is left to do here.
-  std::size_t quantum() noexcept {
+  std::size_t piece() noexcept {
     if (marker_ == nullptr || !is_open()) return 0;
     sched::runtime_section section(self_);
     const std::size_t before = marker_->bytes_scanned;
-    const bool more = marker_->drain_beside(k_quantum_objects, k_quantum_bytes);
+    const bool more = marker_->drain_beside(k_piece_objects, k_piece_bytes);
     const std::size_t scanned = marker_->bytes_scanned - before;
     return scanned == 0 && more ? 1 : scanned;
   }
@@ -147,44 +175,70 @@ void credit(sched::m& self, std::size_t work) noexcept {
                                                     rt().mark.bytes_per_work.load(std::memory_order_relaxed));
 }
 
-// Marks until the debt is paid, the quantum is over (past the goal: the time), or nothing is left. True if anything was
-// done.
-bool mark_until(sched::m& self, std::uint64_t until) noexcept {
-  assist a(self);
-  bool any = false;
-  while (const std::size_t work = a.quantum()) {
-    any = true;
-    credit(self, work);
-    if (self.assist_credit >= 0 || !is_past_goal() || now_ns() >= until) break;
-  }
-  return any;
-}
-
 bool owes(const sched::m& self) noexcept {
   return self.assist_credit < 0 && rt().mark.current() == phase::mark;
 }
 
+// Takes over what others did, and marks, until the debt is paid, the time is up, or nothing is left. True if the last
+// is not so.
+bool pay_until(sched::m& self, std::uint64_t until) noexcept {
+  const double per_byte = rt().mark.work_per_byte.load(std::memory_order_relaxed);
+  const auto debt = static_cast<std::ptrdiff_t>(static_cast<double>(-self.assist_credit) * per_byte) + 1;
+  credit(self, static_cast<std::size_t>(take_credit(debt)));
+  if (!owes(self)) return true;
+  assist a(self);
+  while (const std::size_t work = a.piece()) {
+    credit(self, work);
+    if (self.assist_credit >= 0 || now_ns() >= until) return true;
+  }
+  return false;
+}
+
+// In the safe state. The kernel lets a thread sleep for 50 us longer than asked, if it is not told otherwise.
+void wait_for_others(sched::m& self) {
+  sched::in_safe_state(self, [] {
+    const int slack = prctl(PR_GET_TIMERSLACK);
+    prctl(PR_SET_TIMERSLACK, 1);
+    std::atomic<std::uint32_t> never{0};
+    sched::futex_wait(never, 0, sched::now_ns() + k_wait_ns);
+    prctl(PR_SET_TIMERSLACK, static_cast<unsigned long>(slack));
+  });
+}
+
+bool is_hopeless(const sched::m& self) noexcept {
+  return self.assist_credit < -k_hopeless_bytes && is_far_past_goal();
+}
+
 [[gnu::noinline, gnu::cold]] void pay_slow(sched::m& self) {
   marking& mark = rt().mark;
-  std::uint64_t began = now_ns();
-  const std::uint64_t first = began;
+  const sched::stopwatch watch;
+  std::uint64_t began = watch.began();
+  bool more = true;
   do {
-    const double per_byte = mark.work_per_byte.load(std::memory_order_relaxed);
-    const auto debt = static_cast<std::ptrdiff_t>(static_cast<double>(-self.assist_credit) * per_byte) + 1;
-    credit(self, static_cast<std::size_t>(take_credit(debt)));
-    if (owes(self) && !mark_until(self, began + k_most_ns) && is_past_goal()) {
-      std::atomic<std::uint32_t> never{0};
-      sched::in_safe_state(self, [&] { sched::futex_wait(never, 0, sched::now_ns() + k_wait_ns); });
-    }
-    // Added as it goes: the cycle may end, and be reckoned up, while this thread waits.
+    if (!more) wait_for_others(self);
     const std::uint64_t now = now_ns();
-    mark.assist_ns.fetch_add(now - began, std::memory_order_relaxed);
-    began = now;
-  } while (owes(self) && is_past_goal() && (began - first < k_most_ns || is_far_past_goal()));
-  rt().count.assists.add(began - first);
+    more = pay_until(self, now + k_quantum_ns);
+    // Added as it goes: the cycle may end, and be reckoned up, while this thread waits.
+    const std::uint64_t paid = now_ns();
+    mark.assist_ns.fetch_add(paid - began, std::memory_order_relaxed);
+    began = paid;
+  } while (owes(self) && ((!more && is_past_goal() && began - watch.began() < k_most_ns - k_quantum_ns) ||
+                          is_hopeless(self)));
+  self.most_run_bytes = owes(self) ? std::max(self.most_run_bytes / 2, k_least_run_bytes)
+                                   : std::min(self.most_run_bytes * 2, heap::k_most_run_bytes);
+  rt().count.note(pause_kind::assist, watch.stop());
 }
 
 }  // namespace
+
+bool collect_left() noexcept {
+  sched::runtime_section section;
+  heap::lock_guard guard(g_pool.lock);
+  const bool any = g_pool.with_work.load(std::memory_order_relaxed) != 0;
+  for (unsigned i = 0; i < g_pool.n; ++i) g_pool.free[i]->flush();
+  g_pool.with_work.store(0, std::memory_order_relaxed);
+  return any;
+}
 
 void prepare() {
   const auto wanted = static_cast<unsigned>(sched::procs() < 64 ? sched::procs() : 64);

@@ -27,5 +27,7 @@ void shade(sched::m& self, const void* p) noexcept;
 
 // What the thread's barrier buffer holds goes to the markers. Inside a section, or by its stopper.
 void flush_barrier(sched::m& thread) noexcept;
+// When marking is over: forgets it.
+void drop_barrier(sched::m& thread) noexcept;
 
 }  // namespace cairn::gc

@@ -69,16 +69,18 @@ void hand_over(sched::m& thread, void*) noexcept {
 
 void end(sched::m& thread, void*) noexcept {
   heap::maybe_delay("cycle.end");
-  thread.barrier.n = 0;
+  drop_barrier(thread);
   thread.uncounted = 0;
+  thread.most_run_bytes = heap::k_most_run_bytes;
   rt().mark.black_bytes.fetch_add(thread.black_bytes, std::memory_order_relaxed);
   rt().pace.live.fetch_add(thread.black_bytes, std::memory_order_relaxed);
   thread.black_bytes = 0;
 }
 
-void step(const char* delay_point, void (*fn)(sched::m&, void*), void* arg = nullptr) {
+void step(const char* delay_point, void (*fn)(sched::m&, void*), void* arg = nullptr,
+          sched::interruption why = sched::interruption::handshake) {
   heap::maybe_delay(delay_point);
-  sched::handshake(fn, arg);
+  sched::handshake(fn, arg, why);
 }
 
 // ---- the steps of the cycle ---------------------------------------------------------------------------------------
@@ -132,7 +134,7 @@ void mark_shared_roots(cycle& c, marker& m) {
 void scan_threads(cycle& c) {
   std::atomic<std::size_t> stacks{0};
   rt().mark.running.store(0, std::memory_order_relaxed);
-  step("cycle.roots", scan, &stacks);
+  step("cycle.roots", scan, &stacks, sched::interruption::stack_scan);
   c.roots.stacks = stacks.load(std::memory_order_relaxed);
   set_barrier(k_marking);  // no stack is grey any more
 }
@@ -153,7 +155,8 @@ void mark_to_the_end(marker& m) {
     r.mark.assists_open.store(true, std::memory_order_seq_cst);
     drain_beside(m);
     close_assists();
-    drain_beside(m);  // what assists have left
+    if (assists::collect_left()) continue;
+    drain_beside(m);  // what was handed over meanwhile
     r.specials.open_weak();
     const std::size_t before = all_marked(m);
     r.mark.running.store(0, std::memory_order_relaxed);

@@ -5,6 +5,7 @@
 #include "gc/cycle.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "cairn/detail/assert.h"
 #include "cairn/gc.h"
@@ -191,11 +192,40 @@ void trace(cycle& c) noexcept {
   }
 }
 
+// What the CPU limiter has been told. Owner: the holder of the cycle lock.
+struct {
+  std::uint64_t now = 0;
+  std::uint64_t gc_ns = 0;      // up to then
+  std::uint64_t assist_ns = 0;  // of that, assists of the running cycle
+  bool goal_knows = false;      // what the goal was computed with
+} g_limited;
+
+void tell_limiter(std::uint64_t now, std::uint64_t gc_ns) noexcept {
+  runtime& r = rt();
+  g_limited.now = now;
+  g_limited.gc_ns += gc_ns;
+  r.limiter.set_procs(max_procs());
+  r.limiter.advance(now - r.start_ns, g_limited.gc_ns);
+  r.is_limiting.store(r.limiter.limiting(), std::memory_order_relaxed);
+}
+
+// Marking beside the program, since the last call. What workers do on processors that would be idle is not counted.
+void tell_limiter_of_marking(std::uint64_t now) noexcept {
+  const std::uint64_t assisted = rt().mark.assist_ns.load(std::memory_order_relaxed);
+  const std::uint64_t more = assisted - std::min(assisted, g_limited.assist_ns);
+  g_limited.assist_ns = assisted;
+  const double background = static_cast<double>(now - std::min(now, g_limited.now)) * max_procs() *
+                            k_background_utilization;
+  tell_limiter(now, more + static_cast<std::uint64_t>(background));
+}
+
 // Cycle lock held, depth 0: what comes before the stop or the first handshake.
 void begin_cycle(cycle& c, cycle_reason reason) {
   runtime& r = rt();
   c.reason = reason;
   c.began = now_ns();
+  tell_limiter(c.began, 0);
+  g_limited.assist_ns = 0;
   c.record.heap_at_start = r.pace.live.load(std::memory_order_relaxed);
   c.record.heap_goal = r.pace.goal.load(std::memory_order_relaxed);
   r.work.reserve(64);
@@ -205,12 +235,11 @@ void begin_cycle(cycle& c, cycle_reason reason) {
 }
 
 // Goal and trigger are set anew when the answer changes.
-void limit_cpu(std::uint64_t now) noexcept {
-  runtime& r = rt();
-  r.limiter.set_procs(max_procs());
-  r.limiter.advance(now - r.start_ns, r.count.gc_cpu_ns.load(std::memory_order_relaxed));
-  const bool limiting = r.limiter.limiting();
-  if (r.is_limiting.exchange(limiting, std::memory_order_relaxed) != limiting) update_goal();
+void limit_cpu(const cycle& c, bool was_stopped) noexcept {
+  if (was_stopped) tell_limiter(c.ended, (c.ended - c.mark_began) * static_cast<std::uint64_t>(max_procs()));
+  else tell_limiter_of_marking(c.ended);
+  const bool limiting = rt().is_limiting.load(std::memory_order_relaxed);
+  if (std::exchange(g_limited.goal_knows, limiting) != limiting) update_goal();
 }
 
 void end_cycle(cycle& c, bool was_stopped) noexcept {
@@ -221,7 +250,7 @@ void end_cycle(cycle& c, bool was_stopped) noexcept {
   r.count.cycles.fetch_add(1, std::memory_order_relaxed);
   if (c.reason == cycle_reason::forced) r.count.forced.fetch_add(1, std::memory_order_relaxed);
   r.pace.last_cycle_end_ns.store(c.ended, std::memory_order_relaxed);
-  limit_cpu(c.ended);
+  limit_cpu(c, was_stopped);
   trace(c);
 }
 
@@ -243,6 +272,13 @@ void run_locked(cycle_reason reason) {
 }
 
 }  // namespace
+
+// Not only when a cycle ends: one of a large heap takes seconds, in which nobody would assist because the cycle
+// before was expensive, and the heap would outgrow its goal several times.
+void limit_cpu_of_marking(std::uint64_t now) noexcept {
+  constexpr std::uint64_t k_interval_ns = 1'000'000;
+  if (now - g_limited.now >= k_interval_ns) tell_limiter_of_marking(now);
+}
 
 marker& the_marker() noexcept {
   static marker& m = *new marker(rt().work,
@@ -338,7 +374,7 @@ namespace {
 void await_start() {
   runtime& r = rt();
   sched::m& self = sched::self();
-  const std::uint64_t began = now_ns();
+  const sched::stopwatch watch;
   constexpr std::int64_t k_look_again_ns = 1'000'000;
   for (;;) {
     const std::uint32_t seen = r.mark.phase_word.load(std::memory_order_acquire);
@@ -347,7 +383,7 @@ void await_start() {
     sched::park(self, r.mark.phase_word, seen, sched::now_ns() + k_look_again_ns);
     collector::request();
   }
-  r.count.pauses.add(now_ns() - began);
+  r.count.note(pause_kind::stop, watch.stop());
 }
 
 }  // namespace
@@ -420,9 +456,9 @@ bool try_at_once() {
     release_cycle_lock();
     return true;
   }
-  const std::uint64_t began = now_ns();
+  const sched::stopwatch watch;
   sched::spill_and_call(self, run_at_once, nullptr);
-  r.count.pauses.add(now_ns() - began);
+  r.count.note(pause_kind::stop, watch.stop());
   return true;
 }
 
@@ -445,9 +481,9 @@ void collect_if_due(cycle_reason reason) {
     return;
   }
   // The thread runs the cycle, or waits for another's: both keep it from its own work.
-  const std::uint64_t began = now_ns();
+  const sched::stopwatch watch;
   run_cycle(reason);
-  rt().count.pauses.add(now_ns() - began);
+  rt().count.note(pause_kind::stop, watch.stop());
 }
 
 }  // namespace cairn::gc

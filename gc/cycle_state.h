@@ -30,6 +30,9 @@ struct cycle {
 // The rest of a cycle that collector::take_over was given; gives the cycle lock up.
 void finish_cycle(cycle& c);
 
+// Every now and then while it marks beside the program, by the thread that runs it: whether assists go on.
+void limit_cpu_of_marking(std::uint64_t now) noexcept;
+
 // Marks everything reachable from what `m` and the pool hold, with the helpers if it is more than a little. With the
 // world stopped, or beside the program; then the helpers' and the assists' marks are not waited for.
 void drain_stopped(marker& m) noexcept;

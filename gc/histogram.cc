@@ -43,6 +43,14 @@ std::chrono::nanoseconds histogram::percentile(double percent) const noexcept {
   return max();
 }
 
+histogram& histogram::operator+=(const histogram& other) noexcept {
+  for (unsigned b = 0; b < k_buckets; ++b) buckets_[b] += other.buckets_[b];
+  count_ += other.count_;
+  total_ += other.total_;
+  max_ = std::max(max_, other.max_);
+  return *this;
+}
+
 histogram histogram::operator-(const histogram& earlier) const noexcept {
   histogram d;
   for (unsigned b = 0; b < k_buckets; ++b) {

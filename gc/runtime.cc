@@ -136,11 +136,23 @@ void on_detach(sched::m& self) noexcept {
   }
 }
 
-void on_pause(sched::m&, std::uint64_t nanoseconds) noexcept {
-  g_runtime.count.pauses.add(nanoseconds);
+pause_kind kind_of(sched::interruption why) noexcept {
+  switch (why) {
+    case sched::interruption::handshake:
+      return pause_kind::handshake;
+    case sched::interruption::stack_scan:
+      return pause_kind::stack_scan;
+    case sched::interruption::stop:
+      break;
+  }
+  return pause_kind::stop;
+}
+
+void on_pause(sched::m&, sched::interruption why, sched::stopwatch::interval took) noexcept {
+  g_runtime.count.note(kind_of(why), took);
   std::atomic<std::uint64_t>& longest = g_runtime.mark.longest_pause_ns;
   std::uint64_t now = longest.load(std::memory_order_relaxed);
-  while (nanoseconds > now && !longest.compare_exchange_weak(now, nanoseconds, std::memory_order_relaxed)) {
+  while (took.ns > now && !longest.compare_exchange_weak(now, took.ns, std::memory_order_relaxed)) {
   }
 }
 

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "cairn/gc.h"
 #include "gc/histogram.h"
 #include "gc/marking.h"
 #include "gc/options.h"
@@ -16,6 +17,7 @@
 #include "gc/work.h"
 #include "heap/lock.h"
 #include "sched/m.h"
+#include "sched/preemption.h"
 
 namespace cairn::gc {
 
@@ -70,7 +72,13 @@ struct counters {
   std::atomic<std::uint64_t> cycles{0}, forced{0};
   std::atomic<std::uint64_t> mark_ns{0}, sweep_ns{0}, gc_cpu_ns{0};
   std::atomic<std::uint64_t> last_pause_ns{0}, large_bytes{0};
-  histogram_recorder pauses, assists;
+  // By kind; those during which the kernel took the thread off its processor apart.
+  histogram_recorder interruptions[pause_kind_count], switched[pause_kind_count];
+
+  // Any thread, in a signal handler too.
+  void note(pause_kind kind, sched::stopwatch::interval took) noexcept {
+    (took.switched ? switched : interruptions)[static_cast<std::size_t>(kind)].add(took.ns);
+  }
 };
 
 struct cycle;
@@ -136,7 +144,10 @@ std::uint64_t cpu_ns() noexcept;
 
 // Marking by who allocates: gc/assist.cc.
 namespace assists {
-void prepare();                                           // cycle lock held, depth 0
+void prepare();  // cycle lock held, depth 0
+// By the thread that runs the cycle, nobody assisting: the grey objects that assists have left go to the pool of work.
+// True if there were any.
+bool collect_left() noexcept;
 void pay(sched::m& self);                                 // before memory is taken, depth 0
 void charge(sched::m& self, std::size_t bytes) noexcept;  // after it was
 }  // namespace assists

@@ -4,13 +4,14 @@
 // See gc/slice.h.
 #include "gc/slice.h"
 
-#include <sys/resource.h>
 #include <time.h>
 
 #include "cairn/go.h"
+#include "gc/cycle_state.h"
 #include "gc/mark.h"
 #include "gc/marking.h"
 #include "gc/runtime.h"
+#include "sched/preemption.h"
 
 namespace cairn::gc {
 namespace {
@@ -20,13 +21,6 @@ constexpr std::uint64_t k_slice_ns = 50'000;
 // Half of one processor's time while it is wanted: with the one worker that is never idle, 25 % of two.
 constexpr long k_sleep_ns = 50'000;
 constexpr int k_remember = 40;  // slices; some 4 ms, about what the kernel gives a thread at a time
-
-// How often the kernel has taken the processor away from this thread to give it to another.
-long preemptions() noexcept {
-  rusage use{};
-  getrusage(RUSAGE_THREAD, &use);
-  return use.ru_nivcsw;
-}
 
 // The program has as many threads that run as there are processors. Else the kernel finds one for this thread.
 bool all_processors_are_wanted() noexcept {
@@ -46,7 +40,7 @@ void mark_slice::start_slice() noexcept { wall_ = now_ns(); }
 void mark_slice::begin(const marker& m) noexcept {
   start_slice();
   begun_cpu_ = thread_cpu_ns();
-  preemptions_ = preemptions();
+  preemptions_ = sched::preemptions();
   published_ = m.bytes_scanned;
 }
 
@@ -57,10 +51,11 @@ void mark_slice::publish(const marker& m) noexcept {
 }
 
 void mark_slice::check(const marker& m) noexcept {
-  const std::uint64_t wall = now_ns() - wall_;
-  if (wall < k_slice_ns) return;
+  const std::uint64_t clock = now_ns();
+  if (clock - wall_ < k_slice_ns) return;
   publish(m);
-  const long now = preemptions();
+  if (&m == &the_marker()) limit_cpu_of_marking(clock);
+  const long now = sched::preemptions();
   if (now != preemptions_) wanted_ = k_remember;
   preemptions_ = now;
   if (wanted_ > 0 && all_processors_are_wanted()) {

@@ -86,6 +86,18 @@ void read_memory(stats& s) {
   }
 }
 
+void read_interruptions(stats& s) noexcept {
+  const counters& count = rt().count;
+  for (std::size_t k = 0; k < pause_kind_count; ++k) {
+    const histogram switched = count.switched[k].snapshot();
+    s.by_kind[k] = count.interruptions[k].snapshot();
+    s.switched += switched;
+    const auto kind = static_cast<pause_kind>(k);
+    if (kind <= pause_kind::stack_scan) (s.pauses += s.by_kind[k]) += switched;
+    if (kind == pause_kind::assist) (s.assists += s.by_kind[k]) += switched;
+  }
+}
+
 std::chrono::nanoseconds ns(std::uint64_t n) noexcept { return std::chrono::nanoseconds(n); }
 
 // The caller's own no_gc_scopes.
@@ -156,8 +168,7 @@ stats read_stats() {
   const auto gc_cpu = static_cast<double>(r.count.gc_cpu_ns.load(std::memory_order_acquire));
   const double available = static_cast<double>(now_ns() - r.start_ns) * max_procs();
   s.gc_cpu_fraction = available > 0 ? std::min(gc_cpu / available, 1.0) : 0;
-  s.pauses = r.count.pauses.snapshot();
-  s.assists = r.count.assists.snapshot();
+  read_interruptions(s);
   s.assist_time = s.assists.total();
   s.mark_time = ns(r.count.mark_ns.load(std::memory_order_relaxed));
   s.sweep_time = ns(r.count.sweep_ns.load(std::memory_order_relaxed));

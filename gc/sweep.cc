@@ -22,6 +22,10 @@
 namespace cairn::gc {
 namespace {
 
+// Sweeping before an allocation stops here, and the rest is left to the next one. A refill owes two or three spans as
+// a rule, and some fifty are swept in this time.
+constexpr std::uint64_t k_most_sweep_ns = 8'000;
+
 std::size_t sweep_one_span() noexcept {
   sched::runtime_section section;
   const std::size_t pages = heap::the_heap.sweep_one();
@@ -40,10 +44,15 @@ void finish_sweep() noexcept {
 void pay_sweep_debt(std::size_t bytes) noexcept {
   if (!heap::the_heap.needs_sweep()) return;
   const pacing& p = rt().pace;
-  while (sweep_debt_pages(p.get_sweep(), p.live.load(std::memory_order_relaxed),
-                          p.pages_swept.load(std::memory_order_relaxed), bytes) > 0) {
-    if (sweep_one_span() == 0) return;
-  }
+  auto owes = [&p, bytes] {
+    return sweep_debt_pages(p.get_sweep(), p.live.load(std::memory_order_relaxed),
+                            p.pages_swept.load(std::memory_order_relaxed), bytes) > 0;
+  };
+  if (!owes()) return;
+  const sched::stopwatch watch;
+  for (unsigned n = 1; sweep_one_span() != 0 && owes(); ++n)
+    if (n % 8 == 0 && now_ns() - watch.began() > k_most_sweep_ns) break;
+  rt().count.note(pause_kind::sweep, watch.stop());
 }
 
 namespace background {

@@ -14,6 +14,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "heap/lock.h"
 #include "heap/metadata.h"
@@ -75,7 +76,10 @@ class work_pool {
 // stack, the write barrier. Inside a section, or unattached.
 class work_writer {
  public:
-  explicit work_writer(work_pool& pool) noexcept : pool_(pool) {}
+  // `begun`: a buffer that another one has released, or null.
+  explicit work_writer(work_pool& pool, work_buf* begun = nullptr) noexcept : pool_(pool), b_(begun) {}
+  // The buffer that is being filled, null if there is none; the caller's.
+  work_buf* release() noexcept { return std::exchange(b_, nullptr); }
   ~work_writer() {
     if (b_ == nullptr) return;
     if (b_->n != 0) pool_.put_full(b_);
@@ -93,7 +97,7 @@ class work_writer {
  private:
   void next() noexcept;
   work_pool& pool_;
-  work_buf* b_ = nullptr;
+  work_buf* b_;
 };
 
 }  // namespace cairn::gc

@@ -12,10 +12,6 @@
 namespace cairn::heap {
 namespace {
 
-// A run's zeroing is one quantum: 16 KiB are about 0.3 us in cache, 2 us out of it. Smaller ones cost more refills of
-// the classes over 1 KiB, larger ones nothing gains. An object beyond it is a run of its own.
-constexpr std::size_t k_most_run_bytes = 16 << 10;
-
 // The seqlock's write side. Release: a reader that sees the even value sees what was written before it.
 class version_guard {
  public:
@@ -99,7 +95,7 @@ std::uint64_t add_mask(std::size_t first, std::uint64_t mask) noexcept {
 bool open_run(mcache& c, mspan* s, unsigned span_class, std::uint64_t mask, bool black,
               refill_result& out) noexcept {
   unsigned index = 0;
-  const unsigned n = s->take_run(k_most_run_bytes, index);
+  const unsigned n = s->take_run(c.most_run_bytes, index);
   if (n == 0) return false;
   if (black) {
     s->mark_slots(index, index + n);
@@ -160,7 +156,7 @@ refill_result refill(mcache& c, unsigned span_class, std::uint64_t mask) noexcep
     the_heap.central[span_class].put(s, h);
   }
   mcentral& central = the_heap.central[span_class];
-  mspan* s = black ? central.take_swept(h) : central.take(h);
+  mspan* s = black ? central.take_swept(h) : central.take(h, out.sweep_ns);
   if (s == nullptr) {
     s = the_heap.allocate_span(detail::k_class_pages[span_class / 2], span_class, &c.pages, h);
     if (s == nullptr) return out;

@@ -18,6 +18,7 @@
 #include <cerrno>
 #include <climits>
 #include <cstddef>
+#include <optional>
 #include <string_view>
 
 #include "cairn/detail/assert.h"
@@ -48,6 +49,8 @@ struct {
   void (*fn)(m&, void*);  // null: stop
   void* arg;
 } request;
+// Likewise; but atomic, for a thread that wants to leave the safe state reads it too, with no order.
+std::atomic<interruption> request_why{interruption::stop};
 
 // Requests that wait for an answer, plus one while the asker still hands them out; and a bit that says that the asker
 // sleeps and wants to be woken. An answer subtracts with release as the last thing it does to the asker's data; the
@@ -76,7 +79,9 @@ void count_answer() noexcept {
 
 // The word is requested. Returns when it is not, having done what was asked.
 void answer_once(m& self) noexcept {
-  std::int64_t since = now_ns();
+  const stopwatch watch;
+  // Before the answer: after it the request may be another one.
+  const interruption why = request_why.load(std::memory_order_relaxed);
   if (request.fn != nullptr) {
     request.fn(self, request.arg);
     self.state.store(k_running, std::memory_order_release);  // with the asker's next CAS on the word
@@ -88,7 +93,7 @@ void answer_once(m& self) noexcept {
     // Acquire: with the store of running in release_stopped.
     while (self.state.load(std::memory_order_acquire) == k_stopped) futex_wait(self.state, k_stopped);
   }
-  hooks.on_pause(self, static_cast<std::uint64_t>(now_ns() - since));
+  hooks.on_pause(self, why, watch.stop());
 }
 
 // At depth 0, in the handler or not. It answers at depth 1, so that a signal that comes meanwhile (outside the
@@ -302,7 +307,8 @@ void enter_safe(m& self) noexcept {
 }
 
 void leave_safe(m& self) noexcept {
-  std::int64_t since = 0;
+  std::optional<stopwatch> watch;
+  interruption why{};
   for (;;) {
     heap::maybe_delay("handshake");
     std::uint32_t state = k_safe;
@@ -310,7 +316,10 @@ void leave_safe(m& self) noexcept {
     if (self.state.compare_exchange_strong(state, k_running, std::memory_order_acquire,
                                            std::memory_order_relaxed))
       break;
-    if (since == 0) since = now_ns();
+    if (!watch) {
+      watch.emplace();
+      why = request_why.load(std::memory_order_relaxed);
+    }
     if (state == k_held) {
       // Relaxed: tells the asker only that a wake is wanted.
       self.state.compare_exchange_strong(state, k_held_waited, std::memory_order_relaxed,
@@ -319,9 +328,9 @@ void leave_safe(m& self) noexcept {
       futex_wait(self.state, k_held_waited);
     }
   }
-  if (since == 0) return;
+  if (!watch) return;
   runtime_section section(self);
-  hooks.on_pause(self, static_cast<std::uint64_t>(now_ns() - since));
+  hooks.on_pause(self, why, watch->stop());
 }
 
 }  // namespace
@@ -380,6 +389,7 @@ world_stopped stop_the_world(const char* reason) {
   m* self = current();
   acquire_for_stop(self);
   request = {reason, nullptr, nullptr};
+  request_why.store(interruption::stop, std::memory_order_relaxed);
   std::int64_t began = now_ns();
   stop_began = ask_all(self, false) ? began : 0;
   wait_for_answers(self);
@@ -401,10 +411,11 @@ world_stopped::~world_stopped() {
   release_registry();
 }
 
-void handshake(void (*fn)(m&, void*), void* arg) {
+void handshake(void (*fn)(m&, void*), void* arg, interruption why) {
   acquire_registry();
   m* self = current();
   request = {"handshake", fn, arg};
+  request_why.store(why, std::memory_order_relaxed);
   ask_all(self, true);
   for (m* p = first_m(); p != nullptr; p = p->next) {
     if (p == self) {

@@ -57,8 +57,9 @@ world_stopped stop_the_world(const char* reason);
 
 // Runs fn(m&, arg) once for every attached thread and returns when all have run: by the thread itself in its signal
 // handler or at its section's end, by the caller for itself and for threads in the safe state. fn is
-// async-signal-safe. The same conditions as for stop_the_world. Threads that attach later see on_attach instead.
-void handshake(void (*fn)(m&, void*), void* arg);
+// async-signal-safe. The same conditions as for stop_the_world. Threads that attach later see on_attach instead. `why`
+// is what those that it keeps from running report to hooks.on_pause.
+void handshake(void (*fn)(m&, void*), void* arg, interruption why = interruption::handshake);
 
 // The registry held without a stop: the list stands still, the threads run. Waits in the safe state.
 class [[nodiscard]] registry_guard {

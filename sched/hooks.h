@@ -9,6 +9,7 @@
 
 #include "cairn/run.h"
 #include "sched/m.h"
+#include "sched/preemption.h"
 
 namespace cairn::sched {
 
@@ -26,9 +27,8 @@ struct hook_table {
   // Called by the thread itself, or by another one if it died without being noticed (m.dead).
   void (*on_detach)(m& self) noexcept;
 
-  // The thread was kept from running for so long, by a stop or a handshake. Called by itself, maybe in its signal
-  // handler: atomics only.
-  void (*on_pause)(m& self, std::uint64_t nanoseconds) noexcept;
+  // The thread was kept from running for so long. Called by itself, maybe in its signal handler: atomics only.
+  void (*on_pause)(m& self, interruption why, stopwatch::interval took) noexcept;
 };
 
 extern const hook_table hooks;

@@ -24,6 +24,7 @@ struct goroutine;
 struct barrier_buffer {
   void* words[128] = {};
   unsigned n = 0;
+  void* out = nullptr;  // what was found worth looking at, until that is a buffer full too
 };
 
 // The state word of an m; sched/handshake.h says who may make which change.
@@ -35,6 +36,9 @@ enum m_state : std::uint32_t {
   k_held_waited,  // as k_held, and its thread sleeps on the word because it wants to leave
   k_stopped,      // has answered a stop and sleeps on the word
 };
+
+// For what somebody else keeps a thread from running.
+enum class interruption : std::uint8_t { stop, handshake, stack_scan };
 
 struct m : heap::mcache {
   // ---- stopping. Owner: sched.

@@ -11,6 +11,10 @@ namespace pause_bench {
 namespace {
 
 constexpr const char* k_lap_names[] = {"units", "inserts", "batches"};
+// By cairn::gc::pause_kind.
+constexpr const char* k_kind_names[] = {"  stops", "  handshakes", "  stack scans", "barrier buffers",
+                                        "assists", "sweeps",       "zeroing"};
+static_assert(std::size(k_kind_names) == cairn::gc::pause_kind_count);
 
 double median(std::vector<double> values) {
   if (values.empty()) return 0;
@@ -75,13 +79,19 @@ summary_block lap_block(const experiment& from, bool control) {
   return out;
 }
 
-// The collector's own record, a row for each histogram that it has.
+// The collector's own record: what it calls pauses, and a row for each kind of interruption that the kernel did not
+// stretch.
 summary_block collector_block(const experiment& from) {
   summary_block out{"the collector's own record", {}};
   add_row(out, from, false,
           [](const run_record& run) { return row_of("pauses", run.after.pauses - run.before.pauses); });
+  for (std::size_t kind = 0; kind < cairn::gc::pause_kind_count; kind++) {
+    add_row(out, from, false, [kind](const run_record& run) {
+      return row_of(k_kind_names[kind], run.after.by_kind[kind] - run.before.by_kind[kind]);
+    });
+  }
   add_row(out, from, false,
-          [](const run_record& run) { return row_of("assists", run.after.assists - run.before.assists); });
+          [](const run_record& run) { return row_of("switched", run.after.switched - run.before.switched); });
   return out;
 }
 

@@ -36,6 +36,19 @@ struct class_stats {
   std::size_t objects_freed;   // ever
 };
 
+// What keeps a thread from its own work.
+enum class pause_kind : unsigned char {
+  stop,            // all threads stood still; or this one ran a cycle, or waited for one to begin
+  handshake,       // it answered the collector
+  stack_scan,      // it answered, and its stack was scanned
+  barrier_buffer,  // a store found its thread's buffer full and handed it to the collector
+  assist,          // it marked, or waited for others to, before it was given memory
+  sweep,    // it swept before it was given memory: what it owed, or spans in search of a free slot, from the
+            // second on
+  zeroing,  // it zeroed a large object (over 32 KiB); the runs of small ones, of at most 16 KiB, do not count
+};
+inline constexpr std::size_t pause_kind_count = 7;
+
 // A snapshot. Counts of objects and bytes count slots: an object of 40 bytes counts as 48. They are exact after
 // collect() while nothing else allocates; else each is a value it had during the call.
 struct stats {
@@ -57,9 +70,15 @@ struct stats {
       sweep_time;  // CPU time; sweep_time without what allocation sweeps
   std::chrono::nanoseconds last_pause, max_pause, total_pause;
   // One entry for every interval in which the collector kept a thread from running, as that thread saw it.
+  // Of the kinds stop, handshake and stack_scan.
   histogram pauses;
-  // The same for work that allocation was charged with.
+  // The same for marking that allocation was charged with: of the kind assist.
   histogram assists;
+  // One entry for every interruption, whatever its kind, by pause_kind; but for those during which the kernel took the
+  // thread off its processor, for another thread: these are in `switched`, all kinds together. `pauses` and `assists`
+  // have both.
+  histogram by_kind[pause_kind_count], switched;
+  const histogram& of(pause_kind kind) const noexcept { return by_kind[static_cast<unsigned char>(kind)]; }
   class_stats per_class[67];
 };
 stats read_stats();

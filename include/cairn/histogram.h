@@ -29,6 +29,9 @@ class histogram {
   // The longest entry, exactly; in a difference, exactly if it came after `earlier`, else to its bucket.
   std::chrono::nanoseconds max() const noexcept { return std::chrono::nanoseconds(max_); }
 
+  // The entries of both.
+  histogram& operator+=(const histogram& other) noexcept;
+
   // The entries since `earlier`, an older copy of the same histogram.
   histogram operator-(const histogram& earlier) const noexcept;
 

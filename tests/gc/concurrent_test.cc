@@ -136,6 +136,22 @@ TEST(ConcurrentCycle, KeepsWhatIsOnlyOnAStackThatWasScannedBefore) {
   EXPECT_TRUE(is_list(on_stack, 1, 5));
 }
 
+// What is born in a cycle is born marked: to overwrite it is no news to the markers.
+TEST(ConcurrentCycle, BuffersNoObjectThatIsMarked) {
+  ballast large;
+  root<holder> to = make_gc<holder>();
+  ASSERT_TRUE(while_marking([&] { to->first = nullptr; },
+                            [&] {
+                              const cairn::sched::m& self = cairn::sched::self();
+                              cell* fresh = make_cell(1);
+                              to->first = fresh;
+                              const unsigned before = self.barrier.n;
+                              for (int i = 0; i < 50; ++i) to->first = fresh;
+                              // Rounds empty the buffer.
+                              EXPECT_LE(self.barrier.n, before);
+                            }));
+}
+
 TEST(ConcurrentCycle, KeepsWhatAtomicsHandFromOneToAnother) {
   ballast large;
   root<cairn::gc_atomic<cell>> a = make_gc<cairn::gc_atomic<cell>>(), b = make_gc<cairn::gc_atomic<cell>>();
@@ -315,7 +331,8 @@ TEST(ConcurrentCycle, LocksAWeakReferenceToAnObjectWhoseSpanWasSweptBeforeTheBar
     const std::uint32_t h = cairn::heap::the_heap.sweepgen();
     cairn::heap::mcentral& central = cairn::heap::the_heap.central[target.span_class];
     while (is_marked() && swept.size() < swept.capacity()) {
-      cairn::heap::mspan* s = central.take(h);
+      std::uint64_t sweep_ns = 0;
+      cairn::heap::mspan* s = central.take(h, sweep_ns);
       if (s == nullptr) break;
       swept.push_back(s);
     }

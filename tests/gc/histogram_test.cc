@@ -121,6 +121,27 @@ TEST(Histogram, DifferenceHoldsTheEntriesSince) {
   EXPECT_EQ((r.snapshot() - before).max().count(), 2'000'003);
 }
 
+TEST(Histogram, SumHoldsTheEntriesOfBoth) {
+  histogram_recorder a, b;
+  a.add(100);
+  a.add(3'000);
+  b.add(200);
+  b.add(1'000'000);
+  b.add(0);
+  histogram sum = a.snapshot();
+  sum += b.snapshot();
+  EXPECT_EQ(sum.count(), 5u);
+  EXPECT_EQ(sum.total().count(), 1'003'300);
+  EXPECT_EQ(sum.max().count(), 1'000'000);
+  EXPECT_EQ(sum.percentile(20).count(), 0);
+  EXPECT_GE(ns(sum.percentile(60)), 200u);
+  EXPECT_LE(ns(sum.percentile(60)), 200u + 200 / 16);
+  histogram same = a.snapshot();
+  same += histogram();
+  EXPECT_EQ(same.count(), 2u);
+  EXPECT_EQ(same.max().count(), 3'000);
+}
+
 TEST(Histogram, RecordsFromSeveralThreadsWhileOthersRead) {
   histogram_recorder r;
   std::size_t each = test_count(50'000, 1000);

@@ -95,7 +95,7 @@ const hook_table hooks = {
         },
     .on_attach = [](m&) noexcept {},
     .on_detach = [](m&) noexcept {},
-    .on_pause = [](m&, std::uint64_t) noexcept {},
+    .on_pause = [](m&, interruption, stopwatch::interval) noexcept {},
 };
 
 }  // namespace cairn::sched

@@ -118,8 +118,7 @@ void weak_release(weak_record*) noexcept;
 // ---- barrier and roots ---------------------------------------------------------------------------------------------
 
 // After `*slot` went from `old` to `value` while cairn_barrier_flags was set. `type` names T for ptrcheck's message.
-[[gnu::cold]] void barrier_slow(const void* slot, const void* old, const void* value,
-                                const char* type) noexcept;
+void barrier_slow(const void* slot, const void* old, const void* value, const char* type) noexcept;
 // Before [slot, slot + words) is overwritten or moved as a whole.
 [[gnu::cold]] void bulk_barrier_slow(const void* first, std::size_t bytes) noexcept;
 
