@@ -41,7 +41,7 @@ sched::m& before_taking(std::size_t bytes) {
   sched::check_ending();
   count_taken(self);
   collect_if_due(cycle_reason::heap);
-  assists::pay(self);
+  assists::pay(self, bytes);
   pay_sweep_debt(bytes);
   heap::the_heap.reserve_metadata();
   return self;

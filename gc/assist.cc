@@ -15,23 +15,22 @@
 // and one that could twice as much. So a thread that allocates at full speed beside a large heap is interrupted often,
 // and each time for about a quantum, instead of seldom and for long.
 //
-// Past the goal a thread that finds nothing to mark, because all grey objects are in others' hands, waits for them,
-// but no longer than k_most_ns at a refill. Where even that does not hold the heap, since the processors are busy with
-// other things or the objects are large, the thread waits without a bound: at a quarter over the goal, with a debt of
-// k_hopeless_bytes.
+// Past the goal a thread that finds nothing to mark, because all grey objects are in others' hands, waits for
+// them, but no longer than until k_most_ns are over. Runs of large objects cannot be shortened: who
+// wants one waits without a bound when the heap is a quarter over the goal.
 //
-// The CPU limiter (gc/pacer.h) turns assists off: then a program that would do nothing but mark grows instead.
+// The CPU limiter (gc/pacer.h) turns assists off, and what is allocated meanwhile is not charged: then a program that
+// would do nothing but mark grows instead.
 //
 // The door. Marking has ended when nobody has a grey object in hand (gc/concurrent.h). An assist raises `assisting`
 // before it looks whether the door is open; the cycle closes the door before it looks whether anybody is inside: both
 // sequentially consistent, so one sees the other. Behind the closed door the cycle collects what assists have left.
-#include <sys/prctl.h>
-
 #include <algorithm>
 
 #include "gc/cycle.h"
 #include "gc/runtime.h"
 #include "heap/metadata.h"
+#include "heap/pause.h"
 #include "heap/private.h"
 #include "sched/handshake.h"
 #include "sched/hooks.h"
@@ -72,9 +71,9 @@ namespace {
 constexpr std::uint64_t k_quantum_ns = 10'000;
 constexpr std::size_t k_piece_objects = 32, k_piece_bytes = 4 << 10;
 constexpr std::size_t k_least_run_bytes = 512;
-constexpr std::int64_t k_wait_ns = 10'000;
-constexpr std::uint64_t k_most_ns = 25'000;
-constexpr std::ptrdiff_t k_hopeless_bytes = 256 << 10;
+constexpr std::uint64_t k_most_ns = 18'000;
+constexpr std::int64_t k_sleep_ns = 20'000;
+constexpr std::size_t k_large_bytes = 32 << 10;
 
 // Markers for assists, as many as can run at a time. Free ones, under the lock. They keep the grey objects that an
 // assist leaves behind, for the next one: handing them to the pool and taking others from it at each assist costs some
@@ -194,36 +193,39 @@ bool pay_until(sched::m& self, std::uint64_t until) noexcept {
   return false;
 }
 
-// In the safe state. The kernel lets a thread sleep for 50 us longer than asked, if it is not told otherwise.
-void wait_for_others(sched::m& self) {
-  sched::in_safe_state(self, [] {
-    const int slack = prctl(PR_GET_TIMERSLACK);
-    prctl(PR_SET_TIMERSLACK, 1);
-    std::atomic<std::uint32_t> never{0};
-    sched::futex_wait(never, 0, sched::now_ns() + k_wait_ns);
-    prctl(PR_SET_TIMERSLACK, static_cast<unsigned long>(slack));
-  });
+// Others have grey objects in hand, and share them when asked. Not asleep: when the processors are busy a thread that
+// wakes waits for the end of somebody's slice, some milliseconds.
+void spin_for_work(std::uint64_t until) noexcept {
+  rt().work.ask();
+  while (!any_work() && now_ns() < until)
+    for (int i = 0; i < 8; ++i) heap::cpu_relax();
 }
 
-bool is_hopeless(const sched::m& self) noexcept {
-  return self.assist_credit < -k_hopeless_bytes && is_far_past_goal();
+// In the safe state, so that the processor is there for who has the work.
+void sleep_for_others(sched::m& self) {
+  std::atomic<std::uint32_t> never{0};
+  sched::in_safe_state(self, [&] { sched::futex_wait(never, 0, sched::now_ns() + k_sleep_ns); });
 }
 
-[[gnu::noinline, gnu::cold]] void pay_slow(sched::m& self) {
+[[gnu::noinline, gnu::cold]] void pay_slow(sched::m& self, std::size_t wanted) {
   marking& mark = rt().mark;
   const sched::stopwatch watch;
-  std::uint64_t began = watch.began();
-  bool more = true;
-  do {
-    if (!more) wait_for_others(self);
+  std::uint64_t counted = watch.began();
+  // As it goes: the cycle may end, and be reckoned up, while this thread waits.
+  auto count_time = [&] {
     const std::uint64_t now = now_ns();
-    more = pay_until(self, now + k_quantum_ns);
-    // Added as it goes: the cycle may end, and be reckoned up, while this thread waits.
-    const std::uint64_t paid = now_ns();
-    mark.assist_ns.fetch_add(paid - began, std::memory_order_relaxed);
-    began = paid;
-  } while (owes(self) && ((!more && is_past_goal() && began - watch.began() < k_most_ns - k_quantum_ns) ||
-                          is_hopeless(self)));
+    mark.assist_ns.fetch_add(now - counted, std::memory_order_relaxed);
+    counted = now;
+  };
+  if (!pay_until(self, counted + k_quantum_ns) && owes(self) && is_past_goal()) {
+    spin_for_work(watch.began() + k_most_ns);
+    pay_until(self, watch.began() + k_most_ns);
+  }
+  count_time();
+  while (wanted > k_large_bytes && owes(self) && is_far_past_goal()) {
+    if (!pay_until(self, counted + k_quantum_ns)) sleep_for_others(self);
+    count_time();
+  }
   self.most_run_bytes = owes(self) ? std::max(self.most_run_bytes / 2, k_least_run_bytes)
                                    : std::min(self.most_run_bytes * 2, heap::k_most_run_bytes);
   rt().count.note(pause_kind::assist, watch.stop());
@@ -250,13 +252,15 @@ void prepare() {
   }
 }
 
-void pay(sched::m& self) {
+void pay(sched::m& self, std::size_t wanted) {
   if (owes(self) && !rt().is_limiting.load(std::memory_order_relaxed)) [[unlikely]]
-    pay_slow(self);
+    pay_slow(self, wanted);
 }
 
 void charge(sched::m& self, std::size_t bytes) noexcept {
-  if (rt().mark.current() == phase::mark) self.assist_credit -= static_cast<std::ptrdiff_t>(bytes);
+  // Not while the limiter has assists turned off: a debt of megabytes would be called in when it turns them on.
+  if (rt().mark.current() == phase::mark && !rt().is_limiting.load(std::memory_order_relaxed))
+    self.assist_credit -= static_cast<std::ptrdiff_t>(bytes);
 }
 
 }  // namespace assists

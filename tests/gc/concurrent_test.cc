@@ -186,6 +186,7 @@ TEST(ConcurrentCycle, KeepsWhatIsMadeWhileItMarks) {
 
 TEST(ConcurrentCycle, KeepsWhatIsWrittenToALargeArrayWhileItIsScanned) {
   constexpr std::size_t k_length = 400'000;
+  ballast large;  // or the marker is through before the list is
   root<gc_ptr<cell>> array;
   apart([&] { array = cairn::make_gc_array<gc_ptr<cell>>(k_length).data(); });
   root<holder> from = make_gc<holder>();
