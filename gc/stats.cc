@@ -44,11 +44,13 @@ void add_thread(const sched::m& thread, class_counts& sum) noexcept {
   }
 }
 
+// All under the registry's lock: a thread that detaches moves its counts from its own to those of the gone, and between
+// two looks it would be in neither.
 class_counts count_taken() {
   class_counts sum;
+  sched::registry_guard guard;
   for (unsigned sc = 0; sc < detail::k_span_class_count; ++sc)
     sum.taken[sc] = heap::the_heap.central[sc].taken_by_gone.load(std::memory_order_relaxed);
-  sched::registry_guard guard;
   sched::for_each_m(guard, [&sum](const sched::m& thread) { add_thread(thread, sum); });
   return sum;
 }
