@@ -179,6 +179,25 @@ TEST(Stats, MappedIdleAndReleasedAreOrderedAndCountersOnlyGrow) {
   EXPECT_GT(last.mark_time.count(), 0);
 }
 
+TEST(Stats, CountersOnlyGrowWhileThreadsComeAndGo) {
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> makers;
+  for (int t = 0; t < 2; ++t)
+    makers.emplace_back([&] {
+      while (!stop.load()) std::thread([] { make_garbage(1 << 10); }).join();
+    });
+  std::size_t allocs = 0, frees = 0, backwards = 0;
+  const auto end = std::chrono::steady_clock::now() + test_seconds(2);
+  while (std::chrono::steady_clock::now() < end) {
+    const gc::stats s = gc::read_stats();
+    if (s.total_allocs < allocs || s.total_frees < frees) ++backwards;
+    allocs = s.total_allocs, frees = s.total_frees;
+  }
+  stop.store(true);
+  for (auto& t : makers) t.join();
+  EXPECT_EQ(backwards, 0u);
+}
+
 TEST(Stats, PausesAreRecordedAsMutatorsSawThem) {
   std::atomic<bool> stop{false};
   std::thread mutator([&] {
