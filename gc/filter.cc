@@ -3,6 +3,10 @@
 //
 // The kernels of gc/filter.h. None of them branches on a word: what lies in the heap and what does not follows no
 // pattern in the arrays of real programs.
+//
+// Each word is read once: it may change meanwhile, and what is kept has to be what was compared. A compiler is free to
+// read memory again for each use of a vector; an empty asm statement keeps the vector in its register. (Without, a
+// root's slot that was freed between the two reads put the link of a free list on the marker's stack.)
 #include "gc/filter.h"
 
 #include <array>
@@ -61,7 +65,8 @@ __attribute__((target("avx2,popcnt"))) CAIRN_SCANS std::size_t filter_avx2(const
   std::uintptr_t* top = out;
   std::size_t i = 0;
   for (; i + 4 <= n; i += 4) {
-    const __m256i words = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + i));
+    __m256i words = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + i));
+    asm("" : "+x"(words));  // read once: see the head
     const __m256i offsets = _mm256_xor_si256(_mm256_sub_epi64(words, bases), flip);
     const __m256i in_heap = _mm256_cmpgt_epi64(limits, offsets);
     const auto set = static_cast<unsigned>(_mm256_movemask_pd(_mm256_castsi256_pd(in_heap)));
@@ -84,7 +89,8 @@ __attribute__((target("avx512f,popcnt"))) CAIRN_SCANS std::size_t filter_avx512(
   std::uintptr_t* top = out;
   std::size_t i = 0;
   for (; i + 8 <= n; i += 8) {
-    const __m512i words = _mm512_loadu_si512(from + i);
+    __m512i words = _mm512_loadu_si512(from + i);
+    asm("" : "+v"(words));
     const __mmask8 set = _mm512_cmplt_epu64_mask(_mm512_sub_epi64(words, bases), limits);
     // Packed in a register and stored whole: the instruction that packs into memory is microcoded on some processors.
     _mm512_storeu_si512(top, _mm512_maskz_compress_epi64(set, _mm512_and_si512(words, untagged)));
@@ -102,7 +108,8 @@ CAIRN_SCANS std::size_t filter_neon(const std::uintptr_t* from, std::size_t n, s
   std::uintptr_t* top = out;
   std::size_t i = 0;
   for (; i + 2 <= n; i += 2) {
-    const uint64x2_t words = vld1q_u64(reinterpret_cast<const std::uint64_t*>(from + i));
+    uint64x2_t words = vld1q_u64(reinterpret_cast<const std::uint64_t*>(from + i));
+    asm("" : "+w"(words));
     const uint64x2_t in_heap = vcltq_u64(vsubq_u64(words, bases), limits);  // all ones where true
     const uint64x2_t kept = vandq_u64(words, untagged);
     *top = vgetq_lane_u64(kept, 0);

@@ -4,9 +4,14 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
+
+#include "scale.h"
 
 namespace cairn::gc {
 namespace {
@@ -85,6 +90,32 @@ TEST(Filter, EveryKernelStartsAtAnyWord) {
     for (std::ptrdiff_t from = 0; from < 9; ++from)
       expect_filters(kernel, std::vector(words.begin() + from, words.end()));
   }
+}
+
+// Between comparing and keeping a word nobody may change it: what is kept always lies in the heap.
+TEST(Filter, AWordThatChangesMeanwhileIsTakenForOneOfItsValues) {
+  std::vector<std::uintptr_t> words(64, k_base + 8);
+  std::atomic<bool> stop{false};
+  std::thread writer([&] {
+    while (!stop.load(std::memory_order_relaxed)) {
+      for (auto& w : words) __atomic_store_n(&w, 0x1234'0000'5678, __ATOMIC_RELAXED);
+      for (auto& w : words) __atomic_store_n(&w, k_base + 8, __ATOMIC_RELAXED);
+    }
+  });
+  std::size_t wrong = 0, kept = 0;
+  for (const named_kernel& kernel : filter_kernels()) {
+    std::vector<std::uintptr_t> out(words.size() + k_filter_slack);
+    const auto end = std::chrono::steady_clock::now() + test_seconds(1);
+    while (std::chrono::steady_clock::now() < end) {
+      const std::size_t n = kernel.run(words.data(), words.size(), k_base, k_limit, out.data());
+      kept += n;
+      for (std::size_t i = 0; i < n; ++i) wrong += out[i] != k_base + 8;
+    }
+  }
+  stop.store(true);
+  writer.join();
+  EXPECT_EQ(wrong, 0u);
+  EXPECT_GT(kept, 0u);
 }
 
 TEST(Filter, TheScalarKernelIsAlwaysThereAndTheChosenOneIsTheLast) {
