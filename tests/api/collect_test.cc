@@ -224,6 +224,14 @@ TEST(Stats, PausesAreRecordedAsMutatorsSawThem) {
   EXPECT_GE(b.total_pause, b.max_pause);
 }
 
+// A cycle that allocation asks for runs on a thread of its own, and is counted when it is over.
+bool more_cycles_than(std::size_t n) {
+  const auto give_up = std::chrono::steady_clock::now() + k_patience;
+  while (gc::read_stats().gc_cycles <= n && std::chrono::steady_clock::now() < give_up)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  return gc::read_stats().gc_cycles > n;
+}
+
 TEST(SetPercent, ReturnsTheOldValue) {
   const int start = gc::set_percent(50);
   EXPECT_EQ(gc::set_percent(200), 50);
@@ -249,7 +257,7 @@ TEST(SetPercent, GarbageIsCollectedByTheHeapsGrowth) {
   const gc::stats a = gc::read_stats();
   make_garbage(128 << 20);
   const gc::stats b = gc::read_stats();
-  EXPECT_GE(b.gc_cycles, a.gc_cycles + 5);
+  EXPECT_TRUE(more_cycles_than(a.gc_cycles + 4));
   EXPECT_EQ(b.forced_cycles, a.forced_cycles);
   EXPECT_LT(b.heap_mapped_bytes - b.heap_idle_bytes, a.heap_mapped_bytes - a.heap_idle_bytes + (64u << 20));
   gc::set_percent(start);
@@ -307,7 +315,7 @@ TEST(SetMemoryLimit, CollectsEvenWithThePercentOff) {
     const gc::stats s = gc::read_stats();
     EXPECT_LT(s.heap_mapped_bytes - s.heap_released_bytes, limit + (32u << 20));
   }
-  EXPECT_GT(gc::read_stats().gc_cycles, a.gc_cycles);
+  EXPECT_TRUE(more_cycles_than(a.gc_cycles));
   gc::set_memory_limit(old);
   gc::set_percent(percent);
 }
@@ -352,7 +360,7 @@ TEST(NoGcScope, HoldsCyclesBack) {
   }
   gc::set_memory_limit(limit);
   make_garbage(64 << 20);
-  EXPECT_GT(gc::read_stats().gc_cycles, cycles);
+  EXPECT_TRUE(more_cycles_than(cycles));
   gc::set_percent(start);
 }
 
@@ -415,7 +423,7 @@ TEST(AdjustExternalBytes, CountsTowardsTheGoal) {
     gc::adjust_external_bytes(1 << 20);
     make_garbage(16 << 10);
   }
-  EXPECT_GT(gc::read_stats().gc_cycles, cycles);
+  EXPECT_TRUE(more_cycles_than(cycles));
   gc::adjust_external_bytes(-(64 << 20));
   gc::set_percent(start);
 }
