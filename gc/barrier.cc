@@ -65,7 +65,7 @@ void add(work_writer& out, const void* p) noexcept {
     return false;
   const std::size_t first = page - info.distance();
   offset -= first << detail::k_page_shift;
-  // As in marker::visit: of the tail behind the last slot no bit is ever set.
+  // As in marker::find_slot: of the tail behind the last slot no bit is ever set.
   const auto index = static_cast<unsigned>(offset * detail::k_class_reciprocal[info.span_class() / 2] >> 32);
   if (index >= 64 * heap::k_page_groups) [[unlikely]]
     return false;

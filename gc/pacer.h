@@ -5,12 +5,12 @@
 // functions of numbers, with no clock, no lock and no global, so that tests can simulate a program
 // (tests/gc/pacer_test.cc).
 //
-// The rules are Go 1.19's and later ones (design/44167 and 48409 of its proposals). In one paragraph: the
-// heap may grow to a goal, live + (live + stacks + globals) * percent / 100, or less when a memory limit
-// says so. The cycle starts at a trigger below the goal, so far below that workers with 25 % of the CPU
-// finish just when the goal is reached. How far is the runway: what the program allocates per unit of
-// marking (cons/mark), measured in the cycles before, times the marking expected. Threads that allocate
-// faster than that pay with assists.
+// The rules are Go 1.19's and later ones (design/44167 and 48409 of its proposals). In one paragraph: the heap
+// may grow to a goal, live + (live + stacks + globals) * percent / 100 (of what was born while marking only a
+// part counts as live: floating_bytes), or less when a memory limit says so. The cycle starts at a trigger
+// below the goal, so far below that workers with 25 % of the CPU finish just when the goal is reached. How far
+// is the runway: what the program allocates per unit of marking (cons/mark), measured in the cycles before,
+// times the marking expected. Threads that allocate faster than that pay with assists.
 //
 //   live <= trigger <= goal
 //

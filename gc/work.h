@@ -4,7 +4,8 @@
 // Work buffers: what marking has found and not yet looked at, in pieces that workers pass to each other.
 //
 // An entry is a candidate, the address of some byte of the heap with its low three bits cleared (the object it lies in
-// is the same), or an oblet: the address of a part of a large object with bit 0 set. Candidates have been neither
+// is the same), or with bit 0 set what is left to scan of a marked object over 512 bytes, or of one of its oblets, or
+// with bit 1 a candidate from a stack (gc/mark.h). Candidates have been neither
 // checked nor marked; an object that many fields point to is entered many times and marked once.
 //
 // Termination of parallel marking. A worker is busy or idle; only busy ones add buffers.
