@@ -46,6 +46,7 @@ class keep_errno {
   const int saved_ = errno;
 };
 
+constexpr int k_madv_guard_install = 102;  // MADV_GUARD_INSTALL, which headers before Linux 6.13 do not have
 constexpr int k_private = MAP_PRIVATE | MAP_ANONYMOUS;
 
 void* map_none(void* hint, std::size_t bytes) noexcept {
@@ -102,6 +103,14 @@ class linux_os final : public os {
   void advise(void* address, std::size_t bytes, huge_pages wanted) noexcept override {
     keep_errno keep;
     ::madvise(address, bytes, wanted == huge_pages::yes ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+  }
+
+  // Kernels before 6.13 do not know the advice; locked pages cannot be marked.
+  guard_kind guard(void* address, std::size_t bytes, bool may_split) noexcept override {
+    keep_errno keep;
+    if (::madvise(address, bytes, k_madv_guard_install) == 0) return guard_kind::marked;
+    if (may_split && ::mprotect(address, bytes, PROT_NONE) == 0) return guard_kind::split;
+    return guard_kind::none;
   }
 
   std::size_t physical_page_bytes() const noexcept override {

@@ -65,7 +65,7 @@ class range_set {
 
 class fake_os final : public os {
  public:
-  enum kind { k_reserve, k_commit, k_give_back, k_release, k_map, k_advise, k_kinds };
+  enum kind { k_reserve, k_commit, k_give_back, k_release, k_map, k_advise, k_guard, k_kinds };
   static constexpr std::size_t k_never = SIZE_MAX;
 
   fake_os() : real_(the_os()) { set_os(this); }
@@ -149,6 +149,13 @@ class fake_os final : public os {
     expect_pages(at, bytes, "advise");
     expect_committed(at, bytes, "advise: not committed");
     real_.advise(at, bytes, wanted);
+  }
+  guard_kind guard(void* at, std::size_t bytes, bool may_split) noexcept override {
+    std::lock_guard guard(lock_);
+    expect_pages(at, bytes, "guard");
+    expect_committed(at, bytes, "guard: not committed");
+    if (fails(k_guard)) return guard_kind::none;
+    return real_.guard(at, bytes, may_split);
   }
   std::size_t physical_page_bytes() const noexcept override { return page_bytes_; }
   std::size_t address_space_left() const noexcept override { return address_space_left_; }
