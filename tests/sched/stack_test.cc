@@ -21,6 +21,7 @@
 #include "cairn/detail/annotate.h"
 #include "heap/os.h"
 #include "scale.h"
+#include "tests/heap/fake_os.h"
 
 namespace cairn::sched {
 namespace {
@@ -101,6 +102,8 @@ TEST(StackDeathTest, AWriteToTheGuardFaultsThere) {
   stack s = stacks::take(cache);
   EXPECT_EXIT(expect_fault_in_guard_of(s, s.low - 1), testing::ExitedWithCode(7), "");
   EXPECT_EXIT(expect_fault_in_guard_of(s, s.low - stacks::k_guard_bytes), testing::ExitedWithCode(7), "");
+  stacks::give(cache, s);
+  stacks::flush(cache);
 }
 
 void release_and_hit_guard() {
@@ -171,7 +174,7 @@ TEST(Stack, ManyAreDisjointAndTheLowestIsUsedAgainFirst) {
   const stacks::usage empty = stacks::read_usage();
   EXPECT_EQ(empty.in_use, 0u);
   EXPECT_EQ(empty.mapped, peak.mapped);
-  EXPECT_EQ(empty.cached_free + empty.released, peak.in_use);
+  EXPECT_EQ(empty.cached_free + empty.released, peak.in_use + peak.cached_free + peak.released);
 
   char* before = nullptr;
   for (std::size_t i = 0; i < 64; ++i) {
@@ -182,6 +185,242 @@ TEST(Stack, ManyAreDisjointAndTheLowestIsUsedAgainFirst) {
   }
   for (std::size_t i = 0; i < 64; ++i) stacks::give(cache, all[i]);
   stacks::flush(cache);
+}
+
+TEST(Stack, TheSizeIsRoundedAndBounded) {
+  size_setting restore(stacks::k_default_bytes);
+  const struct {
+    std::size_t asked, expected;
+  } cases[] = {{0, stacks::k_smallest_bytes},
+               {1, stacks::k_smallest_bytes},
+               {std::size_t{128} << 10, std::size_t{128} << 10},
+               {(std::size_t{128} << 10) + 1, std::size_t{256} << 10},
+               {std::size_t{3} << 20, std::size_t{4} << 20},
+               {SIZE_MAX, stacks::k_largest_bytes}};
+  for (const auto& c : cases) {
+    stacks::set_size(c.asked);
+    EXPECT_EQ(stacks::size(), c.expected) << c.asked;
+    stack_cache cache;
+    stack s = stacks::take(cache);
+    ASSERT_TRUE(s);
+    EXPECT_EQ(usable(s), c.expected - stacks::k_guard_bytes);
+    touch_top(s);
+    *reinterpret_cast<volatile char*>(s.low) = 1;
+    stacks::give(cache, s);
+    stacks::flush(cache);
+  }
+}
+
+TEST(Stack, ASizeMayChangeWhileStacksAreOut) {
+  size_setting restore(stacks::k_default_bytes);
+  stack_cache cache;
+  stack before = stacks::take(cache);
+  ASSERT_GT(cache.n, 0u);
+  stacks::set_size(2 * stacks::k_default_bytes);
+  stack after = stacks::take(cache);  // not one that lay in the cache
+  EXPECT_EQ(usable(after), 2 * stacks::k_default_bytes - stacks::k_guard_bytes);
+  stacks::give(cache, before);
+  stacks::give(cache, after);
+  EXPECT_EQ(stacks::take(cache).low, after.low);
+  stacks::set_size(stacks::k_default_bytes);
+  EXPECT_EQ(stacks::take(cache).low, before.low);  // the lowest of its pool
+  stacks::give(cache, after);
+  stacks::give(cache, before);
+  stacks::flush(cache);
+  EXPECT_EQ(stacks::read_usage().in_use, 0u);
+}
+
+TEST(Stack, OneOfItsOwnSize) {
+  for (std::size_t bytes : {std::size_t{1}, std::size_t{1} << 20, std::size_t{100} << 20, stacks::k_largest_bytes / 2}) {
+    const stacks::usage before = stacks::read_usage();
+    stack s = stacks::take_own(bytes);
+    ASSERT_TRUE(s);
+    EXPECT_GE(usable(s), bytes);
+    EXPECT_EQ(stacks::read_usage().in_use - before.in_use, usable(s) + stacks::k_guard_bytes);
+    *reinterpret_cast<volatile char*>(s.low) = 1;
+    touch_top(s);
+    stack found;
+    bool in_guard = false;
+    ASSERT_TRUE(stacks::find(s.low - 1, found, in_guard));
+    EXPECT_TRUE(in_guard);
+    EXPECT_EQ(found.high, s.high);
+    stacks::give_own(s);
+    EXPECT_EQ(*reinterpret_cast<volatile char*>(s.low), 0) << "its memory was returned";
+    EXPECT_EQ(stacks::read_usage().in_use, before.in_use);
+  }
+  EXPECT_FALSE(stacks::take_own(stacks::k_largest_bytes));
+  EXPECT_FALSE(stacks::take_own(SIZE_MAX));
+}
+
+TEST(Stack, TrimReturnsWhatLiesBelowTheRedZone) {
+  stack_cache cache;
+  stack s = stacks::take(cache);
+  std::memset(s.low, 1, usable(s));
+  const std::size_t page = heap::the_os().physical_page_bytes();
+  char* sp = s.high - 2 * page + 100;  // the red zone lies in the page below
+  stacks::trim(s, sp);
+  EXPECT_EQ(std::count(s.low, s.high - 3 * page, 0), static_cast<long>(usable(s) - 3 * page));
+  EXPECT_EQ(std::count(s.high - 3 * page, s.high, 1), static_cast<long>(3 * page));
+  std::memset(s.low, 2, usable(s));
+  stacks::trim(s, s.low);
+  stacks::trim(s, s.low + 128);
+  EXPECT_EQ(std::count(s.low, s.high, 2), static_cast<long>(usable(s)));
+  stacks::give(cache, s);
+  stacks::flush(cache);
+}
+
+TEST(Stack, ManyCostATouchedPageEachAndItComesBack) {
+  const std::size_t many = test_count(100'000);
+  stack_cache cache;
+  std::vector<stack> all(many);
+  const std::size_t before = memory_and_tables();
+  for (stack& s : all) {
+    s = stacks::take(cache);
+    ASSERT_TRUE(s);
+    touch_top(s);
+  }
+  const std::size_t peak = memory_and_tables();
+  const std::size_t page = heap::the_os().physical_page_bytes();
+  if (!CAIRN_ASAN && !CAIRN_TSAN && page == 4096) {
+    EXPECT_LE((peak - before) / many, std::size_t{4813}) << "4.7 KiB";
+  }
+  RecordProperty("bytes_per_stack", std::to_string((peak - before) / many));
+
+  for (const stack& s : all) stacks::give(cache, s);
+  stacks::flush(cache);
+  EXPECT_EQ(stacks::release_idle(), 0u) << "they have not lain for long";
+  EXPECT_GE(status_bytes("VmRSS"), many * page);
+  EXPECT_GE(stacks::release_idle(), many * stacks::size());
+  EXPECT_EQ(stacks::read_usage().cached_free, 0u);
+  EXPECT_EQ(stacks::release_idle(), 0u);
+  if (!CAIRN_ASAN && !CAIRN_TSAN) {
+    EXPECT_LE(status_bytes("VmRSS"), before + many * page / 10);
+  }
+}
+
+TEST(Stack, WhatIsInUseBetweenTwoCallsStaysAndWhatIsTakenIsNotReturned) {
+  stack_cache cache;
+  std::vector<stack> all(64);
+  for (stack& s : all) {
+    s = stacks::take(cache);
+    touch_top(s);
+  }
+  for (const stack& s : all) stacks::give(cache, s);
+  stacks::flush(cache);
+  stacks::release_idle();
+  stack used = stacks::take(cache);  // and a batch of neighbours with it
+  EXPECT_EQ(*reinterpret_cast<volatile char*>(used.high - 64), 1);
+  stacks::release_idle();
+  EXPECT_EQ(*reinterpret_cast<volatile char*>(used.high - 64), 1);
+  stacks::give(cache, used);
+  stacks::flush(cache);
+  EXPECT_EQ(stacks::release_idle(), 0u) << "free for less than one call";
+  EXPECT_GT(stacks::release_idle(), 0u);
+}
+
+void take_until_refused() {
+  const rlimit limit{status_bytes("VmSize") + (std::size_t{200} << 20), RLIM_INFINITY};
+  if (setrlimit(RLIMIT_AS, &limit) != 0) _exit(10);
+  static stack_cache cache;
+  static stack all[100'000];
+  std::size_t n = 0;
+  while (n < 100'000 && (all[n] = stacks::take(cache))) touch_top(all[n++]);
+  if (n == 100'000 || n < 100) _exit(11);
+  if (stacks::take(cache)) _exit(12);
+  for (std::size_t i = 0; i < n; ++i) stacks::give(cache, all[i]);
+  std::size_t again = 0;
+  while ((all[again] = stacks::take(cache))) ++again;
+  _exit(again == n ? 7 : 13);
+}
+
+TEST(StackDeathTest, AnExhaustedAddressSpaceGivesAnEmptyStack) {
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  EXPECT_EXIT(take_until_refused(), testing::ExitedWithCode(7), "");
+}
+
+void run_without_guards() {
+  heap::fake_os os;
+  os.fail_kind(heap::fake_os::k_guard);
+  stack_cache cache;
+  for (int i = 0; i < 100; ++i) {
+    stack s = stacks::take(cache);
+    if (!s) _exit(10);
+    std::memset(s.low, 1, usable(s));
+  }
+  _exit(stacks::read_usage().unguarded >= 100 && os.violations().empty() ? 7 : 11);
+}
+
+TEST(StackDeathTest, WithoutGuardsItGoesOnAndSaysSoOnce) {
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  EXPECT_EXIT(run_without_guards(), testing::ExitedWithCode(7), "^cairn: goroutine stacks [^\n]*\n$");
+}
+
+void run_out_of_memory_for_tables() {
+  heap::fake_os os;
+  stack_cache cache;
+  for (auto kind : {heap::fake_os::k_reserve, heap::fake_os::k_map, heap::fake_os::k_commit}) {
+    os.fail_kind(kind);
+    if (stacks::take(cache) || stacks::take_own(1)) _exit(10);
+    os.fail_kind(kind, false);
+  }
+  const std::size_t reserved = os.reserved_bytes();
+  os.fail_kind(heap::fake_os::k_commit);
+  for (int i = 0; i < 1000; ++i)
+    if (stacks::take(cache)) _exit(11);
+  if (os.reserved_bytes() != reserved) _exit(12);
+  os.fail_kind(heap::fake_os::k_commit, false);
+  stack s = stacks::take(cache);
+  if (!s) _exit(13);
+  std::memset(s.low, 1, usable(s));
+  _exit(os.violations().empty() ? 7 : 14);
+}
+
+TEST(StackDeathTest, EachRefusalGivesAnEmptyStackAndTheNextCallTriesAgain) {
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  EXPECT_EXIT(run_out_of_memory_for_tables(), testing::ExitedWithCode(7), "");
+}
+
+// Threads with caches of their own give what others took, while one returns idle memory.
+TEST(Stack, ManyThreadsShareThePools) {
+  constexpr unsigned k_threads = 4;
+  const std::size_t rounds = test_count(20'000);
+  struct item {
+    stack held;
+    std::uint64_t mark;
+    std::uint64_t& place() const { return *(reinterpret_cast<std::uint64_t*>(held.high) - 1); }
+  };
+  std::atomic<item*> exchange[64] = {};
+  std::atomic<bool> stop{false};
+  std::atomic<int> corrupted{0};
+  auto end = [&](stack_cache& cache, item* it) {
+    if (it == nullptr) return;
+    if (it->place() != it->mark) ++corrupted;
+    stacks::give(cache, it->held);
+    delete it;
+  };
+  auto work = [&](unsigned seed) {
+    std::mt19937_64 random(seed);
+    stack_cache cache;
+    for (std::size_t i = 0; i < rounds; ++i) {
+      auto* mine = new item{stacks::take(cache), random()};
+      mine->place() = mine->mark;
+      end(cache, exchange[random() % 64].exchange(mine));
+    }
+    stacks::flush(cache);
+  };
+  std::thread idle([&] {
+    while (!stop.load()) stacks::release_idle();
+  });
+  std::vector<std::thread> threads;
+  for (unsigned t = 0; t < k_threads; ++t) threads.emplace_back(work, t + 1);
+  for (std::thread& t : threads) t.join();
+  stop.store(true);
+  idle.join();
+  stack_cache cache;
+  for (auto& slot : exchange) end(cache, slot.load());
+  stacks::flush(cache);
+  EXPECT_EQ(corrupted.load(), 0);
+  EXPECT_EQ(stacks::read_usage().in_use, 0u);
 }
 
 }  // namespace
