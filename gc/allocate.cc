@@ -17,6 +17,7 @@
 #include "heap/mheap.h"
 #include "sched/goroutine.h"
 #include "sched/handshake.h"
+#include "sched/proc.h"
 
 namespace cairn::gc {
 namespace {
@@ -44,7 +45,10 @@ sched::m& before_taking(std::size_t bytes) {
   assists::pay(self, bytes);
   pay_sweep_debt(bytes);
   heap::the_heap.reserve_metadata();
-  return self;
+  if (self.proc.load(std::memory_order_relaxed) != 0 || !self.is_worker) [[likely]]
+    return self;
+  sched::regain_p();  // it was taken while the goroutine waited for the collector
+  return *sched::current();
 }
 
 // `take` returns memory or null. The system may refuse at any moment: then what is dead is given back first.

@@ -13,6 +13,7 @@
 #include "heap/fatal.h"
 #include "heap/mheap.h"
 #include "heap/pause.h"
+#include "sched/goroutine.h"
 #include "sched/futex.h"
 #include "sched/handshake.h"
 
@@ -33,7 +34,7 @@ std::size_t all_marked(const marker& m) noexcept {
 
 // Not in the middle of an allocation: in the safe state, or the thread that runs the cycle.
 bool is_at_rest(const sched::m& thread) noexcept {
-  return thread.state.load(std::memory_order_relaxed) != sched::k_requested;
+  return thread.state.load(std::memory_order_relaxed) != sched::k_requested && !thread.interrupted;
 }
 
 // Before a forced cycle: caches of threads at rest are emptied, so that what they hold can be counted and freed. Those
@@ -131,11 +132,14 @@ void mark_shared_roots(cycle& c, marker& m) {
   m.flush();  // for whoever is quicker
 }
 
-void scan_threads(cycle& c) {
+void scan_threads(cycle& c, marker& m) {
   std::atomic<std::size_t> stacks{0};
   rt().mark.running.store(0, std::memory_order_relaxed);
+  // From here on who runs a goroutine that is grey makes it black first.
+  sched::scan_epoch.fetch_add(2, std::memory_order_release);
   step("cycle.roots", scan, &stacks, sched::interruption::stack_scan);
-  c.roots.stacks = stacks.load(std::memory_order_relaxed);
+  heap::maybe_delay("cycle.goroutines");
+  c.roots.stacks = stacks.load(std::memory_order_relaxed) + scan_parked_goroutines(m);
   set_barrier(k_marking);  // no stack is grey any more
 }
 
@@ -256,7 +260,7 @@ void run_concurrent(cycle& c) {
   set_phase(phase::mark);
   const std::uint64_t cpu = thread_cpu_ns();
   mark_shared_roots(c, m);
-  scan_threads(c);
+  scan_threads(c, m);
   c.cpu_ns = thread_cpu_ns() - cpu;
   continue_marking(c);
 }

@@ -21,6 +21,7 @@
 #include "sched/futex.h"
 #include "sched/handshake.h"
 #include "sched/park.h"
+#include "sched/sysmon.h"
 
 namespace cairn::gc {
 namespace {
@@ -311,6 +312,7 @@ void after_cycle() noexcept {
   release_cycle_lock();
   background::wake();
   if (!rt().specials.queue.empty()) finalizers::wake();
+  sched::wake_sysmon();  // which may find that nobody can go on
 }
 
 bool is_due() noexcept {
@@ -326,7 +328,7 @@ bool lock_while_due() {
     const std::uint32_t seen = r.cycle_lock_released.load(std::memory_order_acquire);
     if (r.cycle_lock.try_lock()) return true;
     if (sched::m* self = sched::current()) {
-      sched::park(*self, r.cycle_lock_released, seen);
+      sched::block_on(*self, r.cycle_lock_released, seen);
       continue;
     }
     // The collector's thread. It must not become an attached one; and who holds the lock may hand it a cycle.
@@ -380,7 +382,7 @@ void await_start() {
     const std::uint32_t seen = r.mark.phase_word.load(std::memory_order_acquire);
     if (r.mark.current() != phase::off || !is_due() || !cycles_allowed()) break;
     if (r.pace.live.load(std::memory_order_relaxed) < overshoot_limit()) break;
-    sched::park(self, r.mark.phase_word, seen, sched::now_ns() + k_look_again_ns);
+    sched::block_on(self, r.mark.phase_word, seen, sched::now_ns() + k_look_again_ns);
     collector::request();
   }
   r.count.note(pause_kind::stop, watch.stop());

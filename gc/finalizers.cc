@@ -20,6 +20,7 @@
 #include "heap/private.h"
 #include "sched/handshake.h"
 #include "sched/park.h"
+#include "sched/sysmon.h"
 
 namespace cairn::gc::finalizers {
 namespace {
@@ -27,6 +28,7 @@ namespace {
 struct state {
   std::atomic<std::uint32_t> signal{0};  // Raised by wake; the thread sleeps on its value.
   std::atomic<bool> started{false};
+  std::atomic<bool> busy{false};  // a function runs; for the detection of deadlocks
 };
 CAIRN_PRIVATE constinit state g_state;
 
@@ -109,13 +111,16 @@ void* body(void*) {
   pthread_setname_np(pthread_self(), "cairn-finalize");
   heap::prepare_malloc();
   the_thread.store(pthread_self(), std::memory_order_relaxed);
-  sched::m& self = sched::self();
+  sched::m& self = sched::attach_own(false);
   for (;;) {
     const std::uint32_t signal = g_state.signal.load(std::memory_order_acquire);
+    g_state.busy.store(true, std::memory_order_seq_cst);
     while (run_next(self)) {
     }
+    g_state.busy.store(false, std::memory_order_seq_cst);
+    if (rt().specials.queue.empty()) sched::wake_sysmon();
     clear_dead_stack();
-    sched::park(self, g_state.signal, signal);
+    sched::block_on(self, g_state.signal, signal);
   }
 }
 
@@ -134,6 +139,8 @@ void ensure_started() {
   }
   pthread_detach(thread);
 }
+
+bool busy() noexcept { return g_state.busy.load(std::memory_order_seq_cst); }
 
 void wake() noexcept {
   g_state.signal.fetch_add(1, std::memory_order_release);

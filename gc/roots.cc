@@ -15,6 +15,8 @@
 #include "gc/runtime.h"
 #include "heap/metadata.h"
 #include "heap/private.h"
+#include "heap/pause.h"
+#include "sched/records.h"
 
 namespace cairn::gc {
 namespace {
@@ -166,17 +168,55 @@ void mark_kept(marker& m) noexcept {
   rt().specials.mark_roots(m);
 }
 
+namespace {
+
+// scan(from, to) for the stack of the thread itself, while a goroutine runs there: frames of the scheduler. Bytes.
+template <class F>
+std::size_t scan_own_stack(const sched::m& thread, F&& scan) noexcept {
+  if (thread.current_goroutine.load(std::memory_order_relaxed) == nullptr) return 0;
+  scan(thread.own.at.sp, thread.own.high);
+  return static_cast<std::size_t>(thread.own.high - static_cast<char*>(thread.own.at.sp));
+}
+
+// scan(from, to) for what the library keeps for the goroutine.
+template <class F>
+void scan_function(const sched::goroutine& g, F&& scan) noexcept {
+  scan(&g.function, &g.function + 1);
+}
+
+// The same for a goroutine that does not run, with its stack. Bytes of that.
+template <class F>
+std::size_t scan_parked(const sched::goroutine& g, F&& scan) noexcept {
+  scan_function(g, scan);
+  if (g.self.high == nullptr) return 0;
+  scan(g.self.at.sp, g.self.high);
+  return static_cast<std::size_t>(g.self.high - static_cast<char*>(g.self.at.sp));
+}
+
+bool runs(const sched::goroutine& g) noexcept {
+  // Acquire: with the store of who stopped running it.
+  return g.running_on.load(std::memory_order_acquire) != nullptr;
+}
+
+}  // namespace
+
 root_sizes mark_roots(marker& m, const sched::world_stopped& stopped) {
   root_sizes sizes;
+  const auto scan = [&m](const void* from, const void* to) { m.scan_stack(from, to); };
   sizes.globals = mark_static(m);
   sched::for_each_m(stopped, [&](sched::m& thread) {
     if (thread.dead) return;
     m.scan_stack(top_of(thread), thread.stack_high);
     for_each_thread_local(thread, [&m](const void* from, const void* to) { m.scan_words(from, to); });
     sizes.stacks += stack_bytes(thread);
+    sizes.stacks += scan_own_stack(thread, scan);
     for (unsigned i = 0; i < thread.barrier.n; ++i)
       m.candidate(reinterpret_cast<std::uintptr_t>(thread.barrier.words[i]));
     thread.barrier.n = 0;
+  });
+  sched::records::for_each([&](sched::goroutine& g) {
+    if (runs(g)) scan_function(g, scan);
+    else sizes.stacks += scan_parked(g, scan);
   });
   mark_kept(m);
   return sizes;
@@ -184,11 +224,47 @@ root_sizes mark_roots(marker& m, const sched::world_stopped& stopped) {
 
 std::size_t scan_thread(const sched::m& thread) noexcept {
   work_writer out(rt().work);
-  auto push = [&out](std::uintptr_t entry) { out.push(entry); };
-  for_each_stack_word(top_of(thread), thread.stack_high, push);
-  for_each_thread_local(thread,
-                        [&](const void* from, const void* to) { for_each_stack_word(from, to, push); });
-  return stack_bytes(thread);
+  const auto scan = [&out](const void* from, const void* to) {
+    for_each_stack_word(from, to, [&out](std::uintptr_t entry) { out.push(entry); });
+  };
+  scan(top_of(thread), thread.stack_high);
+  for_each_thread_local(thread, scan);
+  if (sched::goroutine* g = thread.current_goroutine.load(std::memory_order_relaxed)) {
+    scan_function(*g, scan);
+    g->set_colour(sched::scan_epoch.load(std::memory_order_relaxed));
+  }
+  return stack_bytes(thread) + scan_own_stack(thread, scan);
+}
+
+void scan_goroutine(sched::goroutine& g) noexcept {
+  work_writer out(rt().work);
+  scan_parked(g, [&out](const void* from, const void* to) {
+    for_each_stack_word(from, to, [&out](std::uintptr_t entry) { out.push(entry); });
+  });
+}
+
+std::size_t scan_parked_goroutines(marker& m) noexcept {
+  const std::uint32_t wanted = sched::scan_epoch.load(std::memory_order_relaxed);
+  std::size_t bytes = 0;
+  sched::records::for_each([&](sched::goroutine& g) {
+    // Acquire, here and below: with who scanned it, or let go of it.
+    std::uint32_t has = g.scan.load(std::memory_order_acquire);
+    while (has != wanted) {
+      if ((has & 1) != 0) {  // somebody scans it, or is about to drop it
+        heap::cpu_relax();
+        has = g.scan.load(std::memory_order_acquire);
+        continue;
+      }
+      if (!g.scan.compare_exchange_weak(has, has | 1, std::memory_order_acquire, std::memory_order_acquire))
+        continue;
+      heap::maybe_delay("cycle.goroutine");
+      if (g.status.load(std::memory_order_acquire) != sched::g_status::free && !runs(g))
+        bytes += scan_parked(g, [&m](const void* from, const void* to) { m.scan_stack(from, to); });
+      g.scan.store(wanted, std::memory_order_release);
+      return;
+    }
+  });
+  return bytes;
 }
 
 void scan_top(const sched::m& thread) noexcept {
@@ -233,7 +309,10 @@ bool is_other_stack(const void* p) noexcept {
   sched::registry_guard guard;
   sched::for_each_m(guard,
                     [&](const sched::m& thread) { found |= p >= thread.stack_low && p < thread.stack_high; });
-  return found;
+  if (found) return true;
+  sched::stack s;
+  bool in_guard = false;
+  return sched::stacks::find(p, s, in_guard);
 }
 
 // ---- root slots ----------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@
 #include "heap/delay.h"
 #include "heap/mheap.h"
 #include "heap/private.h"
+#include "sched/futex.h"
 #include "sched/hooks.h"
 
 namespace cairn::gc {
@@ -111,6 +112,12 @@ void scan_self(sched::m& self) noexcept {
       self, [](void* p) { scan_thread(*static_cast<sched::m*>(p)); }, &self);
 }
 
+void leave_no_gc_scopes(unsigned n) noexcept {
+  // Release: pairs with await_no_gc_scopes.
+  if (rt().no_gc_scopes.fetch_sub(n, std::memory_order_release) == n)
+    sched::futex_wake(rt().no_gc_scopes, INT32_MAX);
+}
+
 void on_attach(sched::m& self) noexcept {
   self.assist_credit = 0;
   self.black_bytes = 0;
@@ -130,10 +137,12 @@ void on_detach(sched::m& self) noexcept {
                                                        std::memory_order_relaxed);
     self.taken[sc].store(0, std::memory_order_relaxed);
   }
-  while (self.gc_words[0] != 0) {  // a no_gc_scope that its thread did not live to end
-    --self.gc_words[0];
-    rt().no_gc_scopes.fetch_sub(1, std::memory_order_release);
-  }
+  // Scopes that their thread did not live to end.
+  if (self.no_gc_scopes != 0) leave_no_gc_scopes(std::exchange(self.no_gc_scopes, 0u));
+}
+
+bool may_wake() noexcept {
+  return g_runtime.mark.current() != phase::off || !g_runtime.specials.queue.empty() || finalizers::busy();
 }
 
 pause_kind kind_of(sched::interruption why) noexcept {
@@ -192,7 +201,10 @@ void update_goal() noexcept {
 
 namespace cairn::sched {
 
-constinit const hook_table hooks = {gc::start, gc::on_attach, gc::on_detach, gc::on_pause};
+constinit const hook_table hooks = {
+    gc::start,    gc::on_attach, gc::on_detach,         gc::scan_goroutine,
+    gc::may_wake, gc::on_pause,  gc::leave_no_gc_scopes,
+};
 
 }  // namespace cairn::sched
 

@@ -162,6 +162,7 @@ void wake() noexcept;  // there is something to sweep
 namespace finalizers {
 void ensure_started();  // at depth 0
 void wake() noexcept;
+bool busy() noexcept;  // a function runs, or may be about to
 }  // namespace finalizers
 
 }  // namespace cairn::gc

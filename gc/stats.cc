@@ -13,7 +13,9 @@
 #include "heap/metadata.h"
 #include "heap/mheap.h"
 #include "sched/handshake.h"
+#include "sched/goroutine.h"
 #include "sched/park.h"
+#include "sched/proc.h"
 
 namespace cairn::gc {
 namespace {
@@ -102,11 +104,14 @@ void read_interruptions(stats& s) noexcept {
 
 std::chrono::nanoseconds ns(std::uint64_t n) noexcept { return std::chrono::nanoseconds(n); }
 
-// The caller's own no_gc_scopes.
-bool holds_no_gc_scope() noexcept {
-  const sched::m* self = sched::current();
-  return self != nullptr && self->gc_words[0] != 0;
+// How many no_gc_scopes the caller is in: the goroutine, or the thread that is none.
+unsigned& own_no_gc_scopes() noexcept {
+  sched::m& self = *sched::current();
+  sched::goroutine* g = self.current_goroutine.load(std::memory_order_relaxed);
+  return g != nullptr ? g->no_gc_scopes : self.no_gc_scopes;
 }
+
+bool holds_no_gc_scope() noexcept { return sched::current() != nullptr && own_no_gc_scopes() != 0; }
 
 void refuse_in_no_gc_scope(const char* function) {
   if (holds_no_gc_scope())
@@ -118,7 +123,7 @@ void refuse_in_no_gc_scope(const char* function) {
 void await_no_gc_scopes() {
   sched::m& self = sched::self();
   for (std::uint32_t n; (n = rt().no_gc_scopes.load(std::memory_order_acquire)) != 0;)
-    sched::park(self, rt().no_gc_scopes, n);
+    sched::block_on(self, rt().no_gc_scopes, n);
 }
 
 void force_cycle(const char* function) {
@@ -131,6 +136,7 @@ void force_cycle(const char* function) {
   } while (rt().count.forced.load(std::memory_order_relaxed) == forced &&
            !rt().exiting.load(std::memory_order_relaxed));
   finish_sweep();
+  sched::regain_p();
 }
 
 void verify_spilled(void* result) {
@@ -237,14 +243,14 @@ bool verify() {
 }
 
 no_gc_scope::no_gc_scope() {
-  sched::m& self = sched::self();
+  sched::self();
   cycle_guard guard;  // a cycle that runs ends first
-  ++self.gc_words[0];
+  ++own_no_gc_scopes();
   rt().no_gc_scopes.fetch_add(1, std::memory_order_relaxed);
 }
 
 no_gc_scope::~no_gc_scope() {
-  if (sched::m* self = sched::current(); self != nullptr && self->gc_words[0] != 0) --self->gc_words[0];
+  if (holds_no_gc_scope()) --own_no_gc_scopes();
   // Release: pairs with await_no_gc_scopes.
   if (rt().no_gc_scopes.fetch_sub(1, std::memory_order_release) == 1)
     sched::futex_wake(rt().no_gc_scopes, INT32_MAX);

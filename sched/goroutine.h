@@ -1,61 +1,120 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
 //
-// Goroutines, each on an operating system thread of its own for as long as it lives. Threads whose goroutine has ended
-// wait a while for another one.
+// G: what the scheduler knows of one goroutine.
 //
-// A goroutine's record is in one list from start_goroutine until it is finished, or until a run that has ended gives
-// it up ("orphaned": its thread goes on as an attached thread of the program's own). Whoever takes it out of the list
-// counts it off, so it is counted off once.
+// Records lie in memory that is never unmapped (sched/records.h), so a stale pointer to one points at a record.
+// Who may touch which field follows from where the goroutine is:
+//
+//   free      nobody's; a record, or the rest of one
+//   runnable  in one run queue, or on its way from or to one: whoever took it out owns it
+//   running   current on one M: that M's thread owns it. Also while the M's thread is frozen, or in blocking()
+//   waiting   in the queues of what it waits for: whoever takes it out there makes it runnable
+//
+// `status` only tells others which of these it is; what orders the changes is the queue's own lock or CAS.
+//
+// The colour of its stack. A cycle raises `scan_epoch` when every thread has its barrier on; a goroutine whose `scan`
+// is another number is grey. It is scanned, and gets the new number, by the M that runs it, in a handshake; by an M
+// that is about to run it; or by the collector while it does not run. The low bit of `scan` keeps these apart:
+// whoever sets it scans, and who wants to run the goroutine meanwhile waits for some microseconds.
 #pragma once
-#include <setjmp.h>
-
 #include <atomic>
 #include <cstdint>
 
 #include "cairn/go.h"
+#include "sched/context.h"
+#include "sched/fiber_sanitizer.h"
 #include "sched/m.h"
+#include "sched/stack.h"
 
 namespace cairn::sched {
 
-struct goroutine {
-  std::uint64_t id = 0;
-  detail::closure* function = nullptr;  // kept by `root`
-  detail::task_base* task = nullptr;    // the same object, of spawn
-  void** root = nullptr;
-  bool is_main = false;
-  bool exiting = false;               // goexit was called; owner: the goroutine
-  std::atomic<bool> orphaned{false};  // set under the list's lock
-  goroutine* next = nullptr;          // in the list, or among free records
-  goroutine** link = nullptr;         // what points here in the list
-  jmp_buf end;                        // where a goroutine goes whose run has ended
+struct p;
+
+enum class g_status : std::uint8_t { free, runnable, running, waiting };
+
+// For whom a goroutine waits, in messages and in goroutine_info.
+enum class wait_reason : std::uint8_t {
+  none,
+  sleep,
+  wait_group,
+  task,
+  mutex,
+  semaphore,
+  cond,
+  io,
+  collection,
+  word,
 };
+
+struct alignas(64) goroutine {
+  fiber self;                   // where it goes on; owner as above
+  std::atomic<std::uint32_t> scan{0};
+  std::atomic<g_status> status{g_status::free};      // release by the owner; acquire by who lists goroutines
+  std::atomic<wait_reason> why{wait_reason::none};   // relaxed: for messages
+  bool is_main = false;
+  bool exiting = false;               // goexit was called
+  // What became of it. Who takes it from `alive` counts it off: the goroutine at its end, whoever drops it, or a run
+  // that ends without it; then its thread goes on as an attached one. Relaxed: nothing else hangs on it.
+  enum class fate : std::uint8_t { alive, over, orphan };
+  std::atomic<fate> became{fate::alive};
+  std::uint64_t id = 0;
+  detail::closure* function = nullptr;  // a root for as long as the record is not free
+  detail::task_base* task = nullptr;    // the same object, of spawn
+  goroutine* next = nullptr;            // in a queue
+  // Null: any M may run it. Else only that one: it is locked to its thread.
+  m* bound = nullptr;
+  unsigned thread_locks = 0;
+  unsigned no_gc_scopes = 0;  // that it is in; owner: the gc layer
+  int saved_errno = 0;
+  std::atomic<m*> running_on{nullptr};  // the M whose current one it is. Written by that M, inside sections
+  // Takes a waiting goroutine out of the queues in which it waits, at the end of a run. False: it is being woken.
+  bool (*cancel)(goroutine& g, void* arg) noexcept = nullptr;
+  void* cancel_arg = nullptr;
+  exception_state exceptions;
+  std::atomic<std::int64_t> since{0};  // when it became what it is (only for those that wait); relaxed
+  std::uint64_t creator = 0;           // id of who started it
+  std::uint32_t segment = 0;           // where the record lies; owner: sched/records.cc
+
+  bool claim_end(fate how = fate::over) noexcept {
+    fate now = fate::alive;
+    return became.compare_exchange_strong(now, how, std::memory_order_relaxed, std::memory_order_relaxed);
+  }
+  // Of a goroutine that runs, by its thread or by who holds that.
+  void set_colour(std::uint32_t epoch) noexcept {
+    std::uint32_t has = scan.load(std::memory_order_relaxed);
+    // Release: with the acquire of who looks whether it is black. The low bit is somebody else's.
+    while (!scan.compare_exchange_weak(has, epoch | (has & 1), std::memory_order_release,
+                                       std::memory_order_relaxed)) {
+    }
+  }
+  bool is_orphan() const noexcept { return became.load(std::memory_order_relaxed) == fate::orphan; }
+};
+static_assert(sizeof(goroutine) <= 256);
 
 // What goexit throws. No std::exception, so that only catch (...) meets it.
 struct goexit_signal {};
+
+// The colour that all stacks have to get. Raised by the cycle's thread when all threads have answered H1 (release by
+// the handshake that follows).
+extern std::atomic<std::uint32_t> scan_epoch;  // even: the low bit is the busy bit of `scan`
 
 // True from the return of main until the others have ended or were given up. Relaxed everywhere: it is only a
 // request, repeated until it is heeded.
 extern std::atomic<bool> run_ending;
 void end_this_goroutine();
 
-// Does not return if the calling goroutine's run is ending: it is left by longjmp, and no destructor of its stack
-// runs. At the start of every library call that is made at depth 0, and where such a call waits.
+// Does not return if the calling goroutine's run is ending: its stack is given up, and no destructor on it runs. At
+// the start of every library call that is made at depth 0, and where such a call waits.
 inline void check_ending() {
   if (run_ending.load(std::memory_order_relaxed)) [[unlikely]]
     end_this_goroutine();
 }
 
+// Ends one that does not run and never will again: no destructor runs. Whoever calls it has it in hand. In a section.
+void drop(goroutine* g) noexcept;
+
 // The goroutine that the thread runs; null for other threads, and for orphans.
 goroutine* own_goroutine(const m& self) noexcept;
-
-std::size_t live_goroutines() noexcept;
-// Makes the calling thread the main goroutine of a run, and ends that.
-goroutine* begin_main(m& self);
-void end_main(m& self, goroutine* main);
-// Ends all goroutines but main; after a second, gives up those that are left and says so.
-void end_others(m& self);
-// Sleeps until fewer than `n` goroutines live or the deadline has passed.
-void await_fewer(m& self, std::size_t n, std::int64_t deadline);
 
 }  // namespace cairn::sched

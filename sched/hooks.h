@@ -27,8 +27,18 @@ struct hook_table {
   // Called by the thread itself, or by another one if it died without being noticed (m.dead).
   void (*on_detach)(m& self) noexcept;
 
+  // A goroutine that does not run is about to, or is scanned while it cannot: what it refers to goes to the markers.
+  // In a section, or on a thread that is not attached.
+  void (*scan_goroutine)(goroutine& g) noexcept;
+
+  // Something of the gc layer may yet wake goroutines: a finalizer is due, a cycle runs. Any thread; atomics only.
+  bool (*may_wake)() noexcept;
+
   // The thread was kept from running for so long. Called by itself, maybe in its signal handler: atomics only.
   void (*on_pause)(m& self, interruption why, stopwatch::interval took) noexcept;
+
+  // A goroutine that was inside so many no_gc_scopes is dropped. In a section.
+  void (*on_scopes_lost)(unsigned n) noexcept;
 };
 
 extern const hook_table hooks;

@@ -15,10 +15,12 @@
 #include "cairn/detail/entry.h"
 #include "heap/delay.h"
 #include "heap/mcache.h"
+#include "sched/fiber.h"
 
 namespace cairn::sched {
 
 struct goroutine;
+struct p;
 
 // Words that a cycle has yet to look at, in the order in which the barrier found them. Owner: the gc layer.
 struct barrier_buffer {
@@ -56,11 +58,26 @@ struct m : heap::mcache {
   pthread_t thread = {};
   m* next = nullptr;  // registry or free list; under the registry lock
 
-  // ---- goroutines. Owner: the thread, unless said otherwise.
-  std::atomic<goroutine*> current_goroutine{nullptr};  // null: an attached thread of the program's own
-  std::atomic<std::atomic<std::uint32_t>*> parked_on{nullptr};  // read by whoever ends the run, to wake it
-  std::atomic<std::uint32_t> sleep_word{0};                     // what sleep_for parks on; never changes
-  int os_thread_locks = 0;
+  // ---- goroutines. Owner: the thread, in sections, unless said otherwise. See sched/proc.h
+  // Null: an attached thread of the program's own, or a worker in the scheduler.
+  std::atomic<goroutine*> current_goroutine{nullptr};
+  std::atomic<std::uintptr_t> proc{0};  // its P; bit 0: somebody is about to take it away
+  fiber own;                            // the thread's own stack, while a goroutine runs
+  // What is to be done with the goroutine that the thread has just left, once it runs on another stack.
+  void (*after)(m& self, goroutine* left, void* arg) = nullptr;
+  goroutine* left = nullptr;
+  void* after_arg = nullptr;
+  goroutine* chosen = nullptr;  // the scheduler's loop runs it next
+  exception_state* exceptions = nullptr;  // the thread's, of the C++ runtime
+  int* error = nullptr;                   // its errno
+  bool is_worker = false;                 // written before it is linked
+  bool is_runtimes = false;               // a thread of the library's own; likewise
+  bool must_end = false;                  // its goroutine ended locked to it; or written by who then wakes it
+  goroutine* locked = nullptr;            // runs on this thread only, and nothing else does
+  bool spinning = false;                  // it looks for work, and counts as one who does
+  std::atomic<std::uint32_t> note{0};     // a sleeping worker is woken by 1, after `handed`
+  p* handed = nullptr;                    // written by the waker
+  m* next_idle = nullptr;                 // under the scheduler's lock
   bool signal_was_blocked = false;  // before the thread attached; so again when it detaches
   bool interrupted = false;  // it answers in its signal handler, not by itself at a section's end; own thread
   bool reported = false;     // named on standard error during this stop; under the registry lock
@@ -71,7 +88,7 @@ struct m : heap::mcache {
   void** free_root_slots = nullptr;
   unsigned free_root_slot_count = 0;
   std::ptrdiff_t assist_credit = 0;  // bytes it may allocate before it must mark; below 0: what it owes
-  std::uint64_t gc_words[16] = {};
+  unsigned no_gc_scopes = 0;  // that it is in, while it runs no goroutine
   std::atomic<std::uint64_t> flush_generation{0};
 };
 
@@ -93,6 +110,9 @@ inline m& self() {
   m* p = current();
   return p != nullptr ? *p : attach();
 }
+
+// Marks the calling thread, which is not attached, as one of the library's own, and attaches it.
+m& attach_own(bool is_worker);
 
 // Takes the calling thread out of the registry: attach_thread's destructor and the end of a thread.
 void detach() noexcept;
@@ -137,6 +157,23 @@ class runtime_section {
   }
   m* self_;
 };
+
+// A section that may end on another thread than it began on: what lies between may park the goroutine.
+inline m& enter_section() noexcept {
+  m& self = *current();
+  self.depth.store(self.depth.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  std::atomic_signal_fence(std::memory_order_seq_cst);  // nothing of the section before its start
+  return self;
+}
+inline void leave_section() noexcept {
+  m& self = *current();
+  heap::maybe_delay("section end");
+  const int depth = self.depth.load(std::memory_order_relaxed) - 1;
+  self.depth.store(depth, std::memory_order_release);  // as at the end of a runtime_section
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  if (depth == 0 && self.state.load(std::memory_order_relaxed) == k_requested) [[unlikely]]
+    detail_m::answer_deferred(self);
+}
 
 inline bool in_runtime_section() noexcept {
   m* p = current();

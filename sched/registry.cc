@@ -10,6 +10,7 @@
 // kernel knows no such thread, and reaps the m.
 #include "sched/registry.h"
 
+#include <cxxabi.h>
 #include <pthread.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -27,6 +28,7 @@
 #include "sched/hooks.h"
 #include "sched/message.h"
 #include "sched/signal.h"
+#include "sched/sysmon.h"
 
 namespace cairn {
 namespace sched {
@@ -47,6 +49,8 @@ m* free_ms = nullptr;   // under free_lock; linked by next
 heap::mutex start_lock;            // of hooks.start; waited for in the safe state
 std::atomic<pid_t> starter{0};     // who holds start_lock: it may attach itself meanwhile
 std::atomic<bool> started{false};  // release by start_runtime, acquire by attach: what start set up
+// Attached threads of the program's own. Sequentially consistent, and told to sysmon when it falls: see deadlock.cc.
+std::atomic<int> foreign{0};
 pthread_key_t exit_key;            // written before `started`
 
 pid_t thread_id() noexcept { return static_cast<pid_t>(syscall(SYS_gettid)); }
@@ -94,9 +98,18 @@ void reset(m& p) noexcept {
   p.state.store(k_running, std::memory_order_relaxed);
   p.depth.store(0, std::memory_order_relaxed);
   p.current_goroutine.store(nullptr, std::memory_order_relaxed);
-  p.parked_on.store(nullptr, std::memory_order_relaxed);
   p.saved_sp = nullptr;
-  p.os_thread_locks = 0;
+  p.proc.store(0, std::memory_order_relaxed);
+  p.after = nullptr;
+  p.chosen = p.locked = nullptr;
+  p.must_end = p.spinning = false;
+  p.note.store(0, std::memory_order_relaxed);
+  p.handed = nullptr;
+  p.own.low = static_cast<char*>(p.stack_low);
+  p.own.high = static_cast<char*>(p.stack_high);
+  p.own.annotation.thread_created();
+  p.exceptions = reinterpret_cast<exception_state*>(abi::__cxa_get_globals());
+  p.error = &errno;
   p.dead = false;
   p.thread_pointer = read_thread_pointer();
   p.thread = pthread_self();
@@ -152,6 +165,7 @@ void reap_dead() noexcept {
     if (p->dead) {
       hooks.on_detach(*p);
       unlink(*p);
+      if (!p->is_runtimes) count_foreign(-1);
       give_record(p);
     }
     p = after;
@@ -181,7 +195,9 @@ void ensure_started() {
   if (!started.load(std::memory_order_acquire)) start_runtime(options{}, false);
 }
 
-m& attach() {
+namespace {
+
+m& attach_as(bool is_worker, bool is_runtimes) {
   check_not_forked();
   ensure_started();
   if (m* p = current()) return *p;  // hooks.start attached it
@@ -194,12 +210,26 @@ m& attach() {
     throw;
   }
   reset(*p);
+  p->is_worker = is_worker;
+  p->is_runtimes = is_runtimes;
   p->signal_was_blocked = unblock_signal();
   acquire_registry();
   link(*p);
   release_registry();
+  if (!is_runtimes) count_foreign(1);
   return *p;
 }
+
+}  // namespace
+
+m& attach() { return attach_as(false, false); }
+m& attach_own(bool is_worker) { return attach_as(is_worker, true); }
+
+void count_foreign(int n) noexcept {
+  foreign.fetch_add(n, std::memory_order_seq_cst);
+  if (n < 0) wake_sysmon();
+}
+int foreign_threads() noexcept { return foreign.load(std::memory_order_seq_cst); }
 
 void detach() noexcept {
   m* p = current();
@@ -214,6 +244,8 @@ void detach() noexcept {
   detail::tls_cache = &nobody;
   release_registry();
   pthread_setspecific(exit_key, nullptr);
+  p->own.annotation.thread_destroyed();
+  if (!p->is_runtimes) count_foreign(-1);
   if (p->signal_was_blocked) block_signal();
   give_record(p);
 }

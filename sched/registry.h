@@ -21,6 +21,9 @@ void release_registry() noexcept;
 // Of the registry lock's holder.
 m* first_m() noexcept;
 std::size_t attached_count() noexcept;
+// Attached threads of the program's own, less one while it waits in run(): they might do something.
+int foreign_threads() noexcept;
+void count_foreign(int n) noexcept;
 // Takes every m marked dead out of the list, after on_detach.
 void reap_dead() noexcept;
 

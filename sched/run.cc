@@ -2,74 +2,225 @@
 // SPDX-FileCopyrightText: The Cairn authors
 //
 // run(), and what a goroutine can do with itself.
+//
+// The thread that calls run() sleeps, in the safe state, until its main goroutine is over: then it can end the run even
+// if every worker is busy with goroutines that do not end.
+//
+// The end of a run. `run_ending` is set, and from there on nothing is started: workers drop what they find runnable, and
+// who runs ends at its next call. The caller of run() drops what waits: it holds the goroutine (so nobody can run it),
+// takes it out of what it waits in, and gives up its stack and record. One that is being woken at that moment becomes
+// runnable, and is dropped there. What is left after a second is an orphan: its thread loses its P.
 #include "cairn/run.h"
 
-#include <sched.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
+#include <exception>
 #include <mutex>
 #include <stdexcept>
+#include <utility>
 
+#include "cairn/detail/assert.h"
 #include "cairn/go.h"
+#include "heap/metadata.h"
 #include "sched/futex.h"
 #include "sched/goroutine.h"
 #include "sched/handshake.h"
 #include "sched/hooks.h"
+#include "sched/lot.h"
 #include "sched/message.h"
-#include "sched/park.h"
+#include "sched/records.h"
 #include "sched/registry.h"
+#include "sched/run_state.h"
+#include "sched/scheduler.h"
 #include "sched/signal.h"
+#include "sched/sysmon.h"
+#include "sched/worker.h"
 
 namespace cairn {
+namespace sched {
 namespace {
 
-std::atomic<bool> run_is_active{false};  // acquire and release, for a run after another one in a second thread
-std::atomic<int> proc_count{1};          // relaxed: a number
+constexpr std::int64_t k_end_ns = 1'000'000'000;
 
-struct active_run {
-  active_run() {
-    if (run_is_active.exchange(true, std::memory_order_acquire))
+// The run that is active. Owner: the thread that called run(), and main's goroutine while that runs.
+struct {
+  void (*fn)(void*) = nullptr;
+  void* arg = nullptr;
+  std::exception_ptr error;
+  std::atomic<std::uint32_t> over{0};    // release by main's goroutine, acquire by the caller of run()
+  std::atomic<bool> is_waiting{false};   // see run_is_waiting; relaxed
+} active;
+
+std::atomic<int> chosen_procs{1};  // relaxed: a number
+
+std::uint64_t live_goroutines() noexcept {
+  const counts c = count_goroutines();
+  return c.started - c.ended;
+}
+
+void drop_waiting() noexcept {
+  records::for_each([](goroutine& g) {
+    if (g.status.load(std::memory_order_relaxed) != g_status::waiting) return;
+    runtime_section section;
+    hold(g);
+    // Acquire, both: what it waits in was written before.
+    const bool waits = g.status.load(std::memory_order_acquire) == g_status::waiting &&
+                       g.running_on.load(std::memory_order_acquire) == nullptr && g.cancel != nullptr;
+    const bool ours = waits && g.cancel(g, g.cancel_arg);
+    release(g);
+    if (ours) drop(&g);
+  });
+}
+
+void drop_runnable() noexcept {
+  runtime_section section;
+  goroutine* list = nullptr;
+  {
+    heap::lock_guard held(sch.lock);
+    list = std::exchange(sch.head, nullptr);
+    sch.tail = nullptr;
+    sch.queued.store(0, std::memory_order_relaxed);
+  }
+  while (list != nullptr) {
+    goroutine* next = list->next;
+    drop(list);
+    list = next;
+  }
+  goroutine* got[run_queue::k_slots / 2];
+  for (int i = 0; i < procs_made(); ++i) {
+    run_queue& queue = proc_at(i)->queue;
+    while (const std::uint32_t n = queue.grab(got))
+      for (std::uint32_t k = 0; k < n; ++k) drop(got[k]);
+    if (goroutine* g = queue.take_next()) drop(g);
+  }
+}
+
+void take_p_from(m& thread) noexcept {
+  for (int tries = 0; tries < 1000; ++tries) {
+    runtime_section section;
+    auto* pp = reinterpret_cast<p*>(thread.proc.load(std::memory_order_relaxed) & ~std::uintptr_t{1});
+    if (pp == nullptr) return;
+    if (take_p_away(thread, *pp)) return hand_off(*pp);
+  }
+}
+
+std::size_t orphan_others() noexcept {
+  std::size_t n = 0;
+  records::for_each([&n](goroutine& g) {
+    m* thread = g.running_on.load(std::memory_order_acquire);
+    if (thread == nullptr || !g.claim_end(goroutine::fate::orphan)) return;
+    ++n;
+    {
+      runtime_section section;
+      count_ended();
+    }
+    take_p_from(*thread);
+  });
+  return n;
+}
+
+// Ends all goroutines that there are.
+void end_others(m& self) {
+  const std::int64_t deadline = now_ns() + k_end_ns;
+  constexpr std::int64_t k_look_again_ns = 200'000;
+  run_ending.store(true, std::memory_order_relaxed);
+  while (live_goroutines() > 0) {
+    drop_runnable();
+    drop_waiting();
+    if (live_goroutines() == 0 || now_ns() >= deadline) break;
+    std::atomic<std::uint32_t> never{0};
+    in_safe_state(self, [&] { futex_wait(never, 0, now_ns() + k_look_again_ns); });
+  }
+  if (live_goroutines() > 0) {
+    if (std::size_t n = orphan_others()) {
+      (message() << "cairn: run: " << n << (n == 1 ? " goroutine has" : " goroutines have")
+                 << " not come to an end within a second after main; the threads go on as attached ones\n")
+          .send();
+    }
+  }
+  run_ending.store(false, std::memory_order_relaxed);
+}
+
+void start_main() {
+  runtime_section section;
+  goroutine* g = new_goroutine();
+  if (g == nullptr) throw std::bad_alloc();
+  g->is_main = true;
+  start(g);
+}
+
+void await_main(m& self) {
+  active.is_waiting.store(true, std::memory_order_relaxed);
+  self.is_runtimes = true;  // nothing comes from it: see deadlock.cc
+  count_foreign(-1);
+  in_safe_state(self, [] {
+    while (active.over.load(std::memory_order_acquire) == 0) futex_wait(active.over, 0);
+  });
+  count_foreign(1);
+  self.is_runtimes = false;
+}
+
+struct only_run {
+  only_run() {
+    static_assert(std::atomic<bool>::is_always_lock_free);
+    if (is_active.exchange(true, std::memory_order_acquire))
       throw std::logic_error("cairn::run is active already");
   }
-  ~active_run() { run_is_active.store(false, std::memory_order_release); }
+  ~only_run() { is_active.store(false, std::memory_order_release); }
+  static inline std::atomic<bool> is_active{false};  // acquire and release, for a run after another one elsewhere
 };
-
-// Main has called goexit: the others run on, and when none is left the program hangs, which ends it.
-[[noreturn]] void outlive_main(sched::m& self) {
-  sched::await_fewer(self, 2, sched::k_forever);
-  (sched::message() << "cairn: no goroutines are left (main called cairn::goexit) - deadlock!\n").send();
-  _exit(2);
-}
 
 }  // namespace
 
+void call_main() { active.fn(active.arg); }
+void main_threw(std::exception_ptr what) noexcept { active.error = std::move(what); }
+
+void main_is_over() noexcept {
+  active.is_waiting.store(false, std::memory_order_relaxed);  // here, while a goroutine runs still: see deadlock.cc
+  active.over.store(1, std::memory_order_release);
+  futex_wake(active.over, 1);
+}
+
+unsigned long main_stack_bytes() noexcept {
+  constexpr unsigned long k_least = 8ul << 20, k_most = 64ul << 20;
+  if (stacks::size() != stacks::k_default_bytes) return stacks::size() - stacks::k_guard_bytes;
+  rlimit limit{};
+  getrlimit(RLIMIT_STACK, &limit);
+  return std::clamp<unsigned long>(limit.rlim_cur, k_least, k_most);
+}
+
+bool run_is_waiting() noexcept { return active.is_waiting.load(std::memory_order_relaxed); }
+
+}  // namespace sched
+
 void detail::run_main(void (*fn)(void*), void* arg, const options& chosen) {
-  active_run active;
+  sched::only_run only;
   if (sched::m* p = sched::current(); p != nullptr && sched::own_goroutine(*p) != nullptr)
     throw std::logic_error("cairn::run is called inside a goroutine");
   sched::start_runtime(chosen, true);
   sched::m& self = sched::self();
-  struct main_scope {
-    sched::m& self;
-    sched::goroutine* main;
-    ~main_scope() {
-      sched::end_others(self);
-      sched::end_main(self, main);
-    }
-  } scope{self, sched::begin_main(self)};
-  try {
-    fn(arg);
-  } catch (const sched::goexit_signal&) {
-    outlive_main(self);
-  }
+  sched::ensure_workers();
+  sched::set_proc_limit(sched::procs());
+  using sched::active;
+  active.fn = fn;
+  active.arg = arg;
+  active.over.store(0, std::memory_order_relaxed);
+  sched::start_main();
+  sched::await_main(self);
+  sched::end_others(self);
+  if (active.error != nullptr) std::rethrow_exception(std::exchange(active.error, nullptr));
 }
 
 void yield() {
   sched::self();
   sched::check_ending();
   sched::safepoint_poll();
-  sched_yield();
+  if (sched::parkable() != nullptr) sched::yield_now();
+  else sched_yield();
+  sched::check_ending();
 }
 
 void goexit() {
@@ -81,11 +232,7 @@ void goexit() {
 }
 
 void sleep_until(std::chrono::steady_clock::time_point when) {
-  sched::m& self = sched::self();
-  std::int64_t deadline = std::chrono::duration_cast<std::chrono::nanoseconds>(when.time_since_epoch()).count();
-  sched::check_ending();
-  while (sched::now_ns() < deadline && sched::park(self, self.sleep_word, 0, deadline)) {
-  }
+  sched::sleep_until_ns(std::chrono::duration_cast<std::chrono::nanoseconds>(when.time_since_epoch()).count());
 }
 
 void sleep_for(std::chrono::nanoseconds duration) {
@@ -99,14 +246,31 @@ void sleep_for(std::chrono::nanoseconds duration) {
 }
 
 void detail::call_blocking(void (*fn)(void*), void* arg) {
+  struct regained {
+    ~regained() {
+      sched::regain_p();
+      sched::check_ending();
+    }
+  };
   sched::m& self = sched::self();
   sched::check_ending();
+  regained afterwards;  // destroyed when nothing refers to the thread any more: it may be another one then
   sched::call_in_safe_state(self, fn, arg);
-  sched::check_ending();
 }
 
-lock_os_thread::lock_os_thread() { ++sched::self().os_thread_locks; }
-lock_os_thread::~lock_os_thread() { --sched::self().os_thread_locks; }
+lock_os_thread::lock_os_thread() {
+  sched::m& self = sched::self();
+  if (sched::goroutine* g = sched::parkable(); g != nullptr && g->thread_locks++ == 0) {
+    g->bound = &self;
+    self.locked = g;
+  }
+}
+lock_os_thread::~lock_os_thread() {
+  if (sched::goroutine* g = sched::parkable(); g != nullptr && --g->thread_locks == 0) {
+    g->bound->locked = nullptr;
+    g->bound = nullptr;
+  }
+}
 
 int max_procs() {
   sched::ensure_started();
@@ -116,7 +280,13 @@ int max_procs() {
 int max_procs(int n) {
   sched::ensure_started();
   if (n < 1) throw std::invalid_argument("cairn::max_procs: the number must be at least 1");
-  return proc_count.exchange(n, std::memory_order_relaxed);
+  if (n > sched::k_most_procs)
+    throw std::invalid_argument("cairn::max_procs: the number must be at most 4096");
+  const int before = sched::chosen_procs.load(std::memory_order_relaxed);
+  sched::ensure_workers();
+  sched::set_proc_limit(n);
+  sched::set_max_procs(n);
+  return before;
 }
 
 std::size_t num_goroutines() { return sched::live_goroutines(); }
@@ -126,8 +296,24 @@ std::uint64_t goroutine_id() {
   return g != nullptr ? g->id : 0;
 }
 
-int sched::procs() noexcept { return proc_count.load(std::memory_order_relaxed); }
-void sched::set_max_procs(int n) noexcept { proc_count.store(n, std::memory_order_relaxed); }
+int sched::procs() noexcept { return chosen_procs.load(std::memory_order_relaxed); }
+void sched::set_max_procs(int n) noexcept { chosen_procs.store(std::min(n, k_most_procs), std::memory_order_relaxed); }
+void sched::set_stack_size(std::size_t bytes) noexcept { stacks::set_size(bytes); }
+
+void sched::set_proc_limit(int n) {
+  static std::mutex mutex;  // of who makes Ps
+  std::lock_guard making(mutex);
+  while (sch.made.load(std::memory_order_relaxed) < n) {
+    const int i = sch.made.load(std::memory_order_relaxed);
+    void* memory = heap::metadata_alloc(sizeof(p), alignof(p));
+    if (memory == nullptr) throw std::bad_alloc();
+    sch.all[i] = ::new (memory) p(i);
+    sch.made.store(i + 1, std::memory_order_release);
+  }
+  runtime_section section;
+  change_limit(n);
+  wake_one();
+}
 
 void sched::initialise(int signal_number) {
   static std::once_flag once;

@@ -3,132 +3,138 @@
 #include "sched/worker.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <time.h>
 
-#include <algorithm>
 #include <atomic>
-#include <cstdlib>
+#include <climits>
+#include <cstring>
+#include <mutex>
 #include <new>
+#include <system_error>
 
 #include "heap/lock.h"
+#include "heap/metadata.h"
 #include "sched/futex.h"
-#include "sched/handshake.h"
 #include "sched/hooks.h"
 #include "sched/message.h"
+#include "sched/scheduler.h"
+#include "sched/sysmon.h"
 
 namespace cairn::sched {
 namespace {
 
-constexpr std::int64_t k_idle_ns = 5'000'000'000;
+std::atomic<std::uint32_t> requests{0};  // raised by request_worker (release), slept on by the maker (acquire)
 
-// A thread that waits; on its stack. Who takes it off the list owns it until it has set `woken`.
-struct idle_worker {
-  std::atomic<std::uint32_t> woken{0};  // release by the giver, acquire by the thread: `work`
-  goroutine* work = nullptr;
-  idle_worker* next = nullptr;
-};
-
-heap::mutex idle_lock;                    // taken in runtime sections
-idle_worker* idle_list = nullptr;         // under idle_lock; last in, first out
-int idle_count = 0;                       // under idle_lock
-std::atomic<std::size_t> stack_bytes{0};  // relaxed: set before goroutines start
-
-bool enlist(idle_worker& w) noexcept {
-  runtime_section section;
-  heap::lock_guard held(idle_lock);
-  if (idle_count >= std::max(4, 4 * procs())) return false;
-  w.next = idle_list;
-  idle_list = &w;
-  ++idle_count;
-  return true;
+void sleep_ns(long ns) noexcept {
+  timespec t{0, ns};
+  nanosleep(&t, nullptr);
 }
 
-// False if somebody has taken it.
-bool delist(idle_worker& w) noexcept {
-  runtime_section section;
-  heap::lock_guard held(idle_lock);
-  for (idle_worker** at = &idle_list; *at != nullptr; at = &(*at)->next) {
-    if (*at != &w) continue;
-    *at = w.next;
-    --idle_count;
-    return true;
-  }
-  return false;
-}
-
-// Null when none came in time.
-goroutine* wait_for_work(m& self) {
-  idle_worker w;
-  if (!enlist(w)) return nullptr;
-  in_safe_state(self, [&] {
-    std::int64_t deadline = now_ns() + k_idle_ns;
-    while (w.woken.load(std::memory_order_acquire) == 0 && futex_wait(w.woken, 0, deadline)) {
-    }
-  });
-  if (w.woken.load(std::memory_order_acquire) == 0) {
-    if (delist(w)) return nullptr;
-    // Taken at the last moment: the giver is about to set the word.
-    in_safe_state(self, [&] {
-      while (w.woken.load(std::memory_order_acquire) == 0) futex_wait(w.woken, 0);
-    });
-  }
-  return w.work;
-}
-
-// There is nobody to throw to: go() has returned. Memory may come back.
+// There is nobody to throw to. Memory may come back.
 m& attach_patiently() noexcept {
-  for (int tries = 0; tries < 1000; ++tries) {
+  constexpr int k_tries = 1000;
+  for (int tries = 0; tries < k_tries; ++tries) {
     try {
-      return self();
+      return attach_own(true);
     } catch (const std::bad_alloc&) {
-      timespec t = {0, 1'000'000};
-      nanosleep(&t, nullptr);
+      sleep_ns(1'000'000);
     }
   }
-  (message() << "cairn: no memory to attach a goroutine's thread\n").send();
+  (message() << "cairn: no memory to attach a thread that runs goroutines\n").send();
   std::abort();
 }
 
-void* worker_main(void* p) {
-  m& self = attach_patiently();
-  for (goroutine* g = static_cast<goroutine*>(p); g != nullptr; g = wait_for_work(self))
-    if (!run_goroutine(self, g)) break;
+void* worker_main(void*) {
+  pthread_setname_np(pthread_self(), "cairn-m");
+  heap::prepare_malloc();
+  work(attach_patiently());
   return nullptr;
 }
 
-}  // namespace
-
-bool give_to_idle(goroutine* g) noexcept {
-  idle_worker* w = nullptr;
-  {
-    runtime_section section;
-    heap::lock_guard held(idle_lock);
-    w = idle_list;
-    if (w == nullptr) return false;
-    idle_list = w->next;
-    --idle_count;
-  }
-  w->work = g;
-  std::atomic<std::uint32_t>& word = w->woken;
-  word.store(1, std::memory_order_release);  // from here on `w` may be gone
-  futex_wake(word, 1);
-  return true;
-}
-
-int start_worker(goroutine* g) {
+int start_thread(void* (*body)(void*)) noexcept {
   pthread_attr_t attributes;
-  if (int error = pthread_attr_init(&attributes); error != 0) return error;
+  if (const int error = pthread_attr_init(&attributes); error != 0) return error;
   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-  std::size_t bytes = 0;
-  pthread_attr_getstacksize(&attributes, &bytes);
-  std::size_t wanted = stack_bytes.load(std::memory_order_relaxed);
-  if (wanted > bytes) pthread_attr_setstacksize(&attributes, wanted);
   pthread_t thread;
-  int error = pthread_create(&thread, &attributes, worker_main, g);
+  const int error = pthread_create(&thread, &attributes, body, nullptr);
   pthread_attr_destroy(&attributes);
   return error;
 }
 
-void set_stack_size(std::size_t bytes) noexcept { stack_bytes.store(bytes, std::memory_order_relaxed); }
+bool is_worker_wanted() noexcept {
+  heap::lock_guard held(sch.lock);
+  return sch.idle_p != nullptr && sch.idle_m == nullptr;
+}
+
+// Said once in a while: a program that may have no more threads goes on with those that it has.
+void report_refusal(int error) noexcept {
+  static std::int64_t next = 0;  // the maker's
+  const std::int64_t now = now_ns();
+  if (now < next) return;
+  next = now + 10'000'000'000;
+  (message() << "cairn: the system refuses a thread to run goroutines on (" << strerror(error)
+             << "); they run on those that there are. See ulimit -u and the pids limit of the cgroup\n")
+      .send();
+}
+
+void* maker_main(void*) {
+  pthread_setname_np(pthread_self(), "cairn-maker");
+  heap::prepare_malloc();
+  constexpr long k_settle_ns = 50'000, k_retry_ns = 100'000'000;
+  for (std::uint32_t seen = 0;;) {
+    const std::uint32_t now = requests.load(std::memory_order_acquire);
+    if (now == seen) {
+      futex_wait(requests, now);
+      continue;
+    }
+    seen = now;
+    // A worker may have been on its way to sleep.
+    if (!is_worker_wanted()) {
+      wake_one();
+      continue;
+    }
+    sleep_ns(k_settle_ns);
+    if (!is_worker_wanted()) {
+      wake_one();
+      continue;
+    }
+    if (const int error = start_thread(worker_main); error != 0) {
+      report_refusal(error);
+      sleep_ns(k_retry_ns);
+      request_worker();
+    }
+  }
+}
+
+void start_own_thread(void* (*body)(void*), const char* what) {
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const int error = start_thread(body);
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (error != 0) throw std::system_error(error, std::generic_category(), what);
+}
+
+}  // namespace
+
+void ensure_workers() {
+  static std::atomic<bool> done{false};  // release and acquire: what was set up
+  if (done.load(std::memory_order_acquire)) [[likely]]
+    return;
+  static std::mutex mutex;
+  std::lock_guard held(mutex);
+  if (done.load(std::memory_order_relaxed)) return;
+  sch.fences_itself = !prepare_fence();
+  set_proc_limit(procs());
+  start_own_thread(maker_main, "cairn: cannot start the thread that makes workers");
+  start_own_thread(sysmon_main, "cairn: cannot start the thread that watches the scheduler");
+  done.store(true, std::memory_order_release);
+}
+
+void request_worker() noexcept {
+  requests.fetch_add(1, std::memory_order_release);
+  futex_wake(requests, 1);
+}
 
 }  // namespace cairn::sched

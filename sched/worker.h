@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
 //
-// The threads that goroutines run on. One runs a goroutine to its end, then waits in the safe state for another; at
-// most max(4, 4 * max_procs()) wait, the last to come served first, and none longer than some seconds.
+// The threads of workers, and the one that makes them. Making a thread takes locks of the C library, which a
+// goroutine that is not running may hold; so nobody in the scheduler does it, but a thread of its own, ahead of need.
 #pragma once
-#include "sched/goroutine.h"
 
 namespace cairn::sched {
 
-// Hands the goroutine to a waiting thread. False when there is none.
-bool give_to_idle(goroutine* g) noexcept;
-// Starts a thread for it. Returns an errno value, 0 for success. At depth 0.
-int start_worker(goroutine* g);
-
-// Runs it to its end and frees its record (goroutine.cc). False if the thread must not run another one.
-bool run_goroutine(m& self, goroutine* g);
+// Starts what the scheduler consists of, once: the thread that makes workers, sysmon, the first Ps. Depth 0. Throws
+// std::system_error or std::bad_alloc.
+void ensure_workers();
+// There is an idle P and no worker that sleeps. Any depth, any thread.
+void request_worker() noexcept;
 
 }  // namespace cairn::sched

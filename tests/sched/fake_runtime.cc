@@ -95,7 +95,10 @@ const hook_table hooks = {
         },
     .on_attach = [](m&) noexcept {},
     .on_detach = [](m&) noexcept {},
+    .scan_goroutine = [](goroutine&) noexcept {},
+    .may_wake = []() noexcept { return false; },
     .on_pause = [](m&, interruption, stopwatch::interval) noexcept {},
+    .on_scopes_lost = [](unsigned) noexcept {},
 };
 
 }  // namespace cairn::sched

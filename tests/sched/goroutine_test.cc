@@ -141,11 +141,6 @@ TEST(Spawn, WorksWhileTheWorldIsStoppedAgainAndAgain) {
   }
 }
 
-TEST(Spawn, PthreadExitEndsTheGoroutine) {
-  EXPECT_THROW(spawn([] { pthread_exit(nullptr); }).get(), goroutine_exited);
-  EXPECT_TRUE(eventually([] { return num_goroutines() == 0; }));
-}
-
 TEST(Goroutine, IdsAreUniqueAndThreadsHaveNone) {
   EXPECT_EQ(goroutine_id(), 0u);
   std::set<std::uint64_t> ids;
@@ -248,6 +243,10 @@ TEST_F(GoDeathTest, AnExceptionThatLeavesAGoroutineEndsTheProgram) {
         std::this_thread::sleep_for(20s);
       },
       testing::ExitedWithCode(2), "an exception left goroutine [0-9]+, of type int");
+}
+
+TEST_F(GoDeathTest, PthreadExitAborts) {
+  EXPECT_DEATH(spawn([] { pthread_exit(nullptr); }).get(), "goroutine .* called pthread_exit, or was cancelled");
 }
 
 TEST_F(GoDeathTest, ASwallowedGoexitAborts) {

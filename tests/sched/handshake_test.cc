@@ -142,7 +142,7 @@ void handshake_many_times(int times) {
     handshake(
         [](m& p, void* arg) {
           static_cast<std::atomic<int>*>(arg)->fetch_add(1);
-          p.gc_words[15] += 1;
+          p.no_gc_scopes += 1;
           EXPECT_GT(current()->depth.load(), 0);
         },
         &calls);
@@ -174,11 +174,11 @@ TEST(Handshake, EveryThreadRunsTheFunctionOncePerHandshake) {
     });
   }
   ASSERT_TRUE(eventually([&] { return ready.load() == 8; }));
-  handshake([](m& p, void*) { p.gc_words[14] = 0; }, nullptr);
+  handshake([](m& p, void*) { p.no_gc_scopes = 0; }, nullptr);
   for (int i = 1, n = static_cast<int>(test_count(40)); i <= n; ++i) {
-    handshake([](m& p, void*) { ++p.gc_words[14]; }, nullptr);
+    handshake([](m& p, void*) { ++p.no_gc_scopes; }, nullptr);
     world_stopped stopped = stop_the_world("test");
-    for_each_m(stopped, [&](m& p) { EXPECT_EQ(p.gc_words[14], static_cast<std::uint64_t>(i)); });
+    for_each_m(stopped, [&](m& p) { EXPECT_EQ(p.no_gc_scopes, static_cast<std::uint64_t>(i)); });
   }
 }
 

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+#include "sched/deadlock.h"
+
+#include <unistd.h>
+
+#include <cstddef>
+#include <string_view>
+
+#include "sched/hooks.h"
+#include "sched/message.h"
+#include "sched/records.h"
+#include "sched/registry.h"
+#include "sched/run_state.h"
+#include "sched/scheduler.h"
+
+namespace cairn::sched {
+namespace {
+
+std::string_view name_of(wait_reason why) noexcept {
+  switch (why) {
+    case wait_reason::none:
+      return "waiting";
+    case wait_reason::sleep:
+      return "sleep";
+    case wait_reason::wait_group:
+      return "wait_group wait";
+    case wait_reason::task:
+      return "task get";
+    case wait_reason::mutex:
+      return "mutex lock";
+    case wait_reason::semaphore:
+      return "semaphore acquire";
+    case wait_reason::cond:
+      return "cond wait";
+    case wait_reason::io:
+      return "IO wait";
+    case wait_reason::collection:
+      return "garbage collection";
+    case wait_reason::word:
+      return "wait";
+  }
+  return "waiting";
+}
+
+bool any_timer() noexcept {
+  const int n = sch.made.load(std::memory_order_acquire);
+  for (int i = 0; i < n; ++i)
+    if (sch.all[i]->timing.active() != 0) return true;
+  return false;
+}
+
+// Cheap looks first: a server that is idle for a moment has descriptors or timers.
+bool something_can_act() noexcept {
+  return !run_is_waiting() || any_timer() || foreign_threads() != 0 || hooks.may_wake() || !all_idle();
+}
+
+struct census {
+  std::size_t waiting = 0, others = 0;
+};
+
+census count() noexcept {
+  census c;
+  records::for_each([&c](goroutine& g) {
+    const bool waits = g.status.load(std::memory_order_acquire) == g_status::waiting &&
+                       g.running_on.load(std::memory_order_acquire) == nullptr;
+    ++(waits ? c.waiting : c.others);
+  });
+  return c;
+}
+
+[[noreturn]] void report(const census& c) noexcept {
+  if (c.waiting == 0) {
+    (message() << "cairn: no goroutines are left (main called cairn::goexit) - deadlock!\n").send();
+    _exit(2);
+  }
+  (message() << "cairn: all goroutines are asleep - deadlock!\n").send();
+  constexpr std::size_t k_most = 1000;
+  std::size_t n = 0;
+  records::for_each([&n](goroutine& g) {
+    if (n++ >= k_most) return;
+    (message() << "goroutine " << g.id << " [" << name_of(g.why.load(std::memory_order_relaxed)) << "]"
+               << (g.is_main ? ", main" : "") << "\n")
+        .send();
+  });
+  if (n > k_most) (message() << "and " << n - k_most << " more\n").send();
+  _exit(2);
+}
+
+}  // namespace
+
+void check_deadlock() noexcept {
+  if (something_can_act()) return;
+  const counts before = count_goroutines();
+  const census first = count();
+  if (first.others != 0) return;
+  // What is looked at one after the other may have changed meanwhile: once more.
+  if (something_can_act()) return;
+  const census second = count();
+  const counts after = count_goroutines();
+  if (second.others != 0 || second.waiting != first.waiting || before.started != after.started ||
+      before.ended != after.ended)
+    return;
+  report(second);
+}
+
+}  // namespace cairn::sched

@@ -1,0 +1,455 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+//
+// The loop of a worker: what it runs next, from whom it steals, and how it goes to sleep. See sched/proc.h.
+//
+// A worker without a P sleeps on its note, in the list of idle ones. One of them, the sleeper, sleeps until the
+// earliest timer of all Ps instead, or until a descriptor is ready that somebody waits for. Who goes idle and knows of
+// an earlier timer interrupts it.
+#include <algorithm>
+#include <climits>
+#include <cstdlib>
+#include <utility>
+
+#include "cairn/detail/assert.h"
+#include "heap/pause.h"
+#include "sched/futex.h"
+#include "sched/handshake.h"
+#include "sched/message.h"
+#include "sched/records.h"
+#include "sched/scheduler.h"
+#include "sched/sysmon.h"
+#include "sched/worker.h"
+
+namespace cairn::sched {
+namespace {
+
+constexpr int k_passes = 4;
+constexpr std::int64_t k_leave_next_ns = 3'000;  // its owner is likely about to run it
+constexpr std::int64_t k_most_idle_ns = 5'000'000'000;
+
+// Until when the sleeper sleeps: 0 when there is none. Sequentially consistent, with who looks at it after its timer
+// was put in.
+std::atomic<std::int64_t> sleeper_until{0};
+std::atomic<std::uint32_t> sleeper_word{0};  // raised to interrupt it
+
+void answer_requests() noexcept {
+  m& self = *current();
+  if (self.state.load(std::memory_order_relaxed) != k_requested) return;
+  leave_section();
+  enter_section();
+}
+
+// ---- stealing ------------------------------------------------------------------------------------------------------
+
+goroutine* take_half_of(p& from, p& mine) noexcept {
+  goroutine* got[run_queue::k_slots / 2];
+  const std::uint32_t n = from.queue.grab(got);
+  if (n == 0) return nullptr;
+  for (std::uint32_t i = 0; i + 1 < n; ++i) put_local(mine, got[i]);
+  return got[n - 1];
+}
+
+goroutine* take_next_of(p& from) noexcept {
+  goroutine* seen = from.queue.peek_next();
+  if (seen == nullptr) return nullptr;
+  const std::int64_t until = now_ns() + k_leave_next_ns;
+  while (now_ns() < until) {
+    if (from.queue.peek_next() != seen) return nullptr;
+    heap::cpu_relax();
+  }
+  return from.queue.take_next();
+}
+
+goroutine* run_timers_of(p& from, p& mine) noexcept {
+  const std::int64_t when = from.timing.earliest();
+  if (when == INT64_MAX) return nullptr;
+  const std::int64_t now = now_ns();
+  if (when > now) return nullptr;
+  from.timing.run_due(now);
+  return mine.queue.take();
+}
+
+goroutine* steal(m& self, p& mine) noexcept {
+  (void)self;
+  const auto n = static_cast<unsigned>(sch.made.load(std::memory_order_acquire));
+  for (int pass = 0; pass < k_passes; ++pass) {
+    const auto start = static_cast<unsigned>(next_random(mine) % n);
+    for (unsigned i = 0; i < n; ++i) {
+      p& from = *sch.all[(start + i) % n];
+      if (&from == &mine) continue;
+      if (goroutine* g = take_half_of(from, mine)) return g;
+      if (pass != k_passes - 1) continue;
+      if (goroutine* g = run_timers_of(from, mine)) return g;
+      if (goroutine* g = take_next_of(from)) return g;
+    }
+  }
+  return nullptr;
+}
+
+// ---- spinning ------------------------------------------------------------------------------------------------------
+
+// Spinning workers are at most half as many as those that have work, or they would only look at each other.
+bool may_spin(m& self) noexcept {
+  if (self.spinning) return true;
+  const std::int32_t busy = sch.limit.load(std::memory_order_relaxed) -
+                            static_cast<std::int32_t>(sch.idle_ps.load(std::memory_order_relaxed));
+  if (2 * sch.spinning.load(std::memory_order_relaxed) >= busy) return false;
+  self.spinning = true;
+  sch.spinning.fetch_add(1, std::memory_order_seq_cst);
+  return true;
+}
+
+// It has found work.
+void stop_spinning(m& self) noexcept {
+  if (!self.spinning) return;
+  self.spinning = false;
+  if (sch.spinning.fetch_sub(1, std::memory_order_seq_cst) == 1) wake_one();
+}
+
+bool any_work() noexcept {
+  if (sch.queued.load(std::memory_order_seq_cst) != 0) return true;
+  const int n = sch.made.load(std::memory_order_acquire);
+  for (int i = 0; i < n; ++i)
+    if (!sch.all[i]->queue.seems_empty()) return true;
+  return false;
+}
+
+std::int64_t earliest_timer() noexcept {
+  std::int64_t earliest = INT64_MAX;
+  const int n = sch.made.load(std::memory_order_acquire);
+  for (int i = 0; i < n; ++i) earliest = std::min(earliest, sch.all[i]->timing.earliest());
+  return earliest;
+}
+
+// ---- Ps that come and go -------------------------------------------------------------------------------------------
+
+// A P beyond the limit: what it has goes to others.
+void retire(p& pp) noexcept {
+  while (goroutine* g = pp.queue.take()) put_global(g);
+  if (goroutine* g = pp.queue.take_next()) put_global(g);
+  pp.timing.move_all_to(sch.all[0]->timing);
+  records::flush(pp);
+  stacks::flush(pp.stacks);
+  interrupt_sleeper();
+}
+
+p* acquire_p(m& self) noexcept {
+  p* pp;
+  {
+    heap::lock_guard held(sch.lock);
+    pp = take_idle();
+  }
+  if (pp != nullptr) adopt_p(self, *pp);
+  return pp;
+}
+
+// The caller has no P. Returns with one, or false if the thread is to end.
+bool stop(m& self) noexcept {
+  {
+    heap::lock_guard held(sch.lock);
+    self.next_idle = sch.idle_m;
+    sch.idle_m = &self;
+    ++sch.n_idle_m;
+  }
+  sleep_on_note(self);
+  return !self.must_end;
+}
+
+// ---- the sleeper ---------------------------------------------------------------------------------------------------
+
+// Sleeps until a timer is due, if nobody does; the caller has no P. False if somebody does.
+bool sleep_until_timer(m& self) noexcept {
+  const std::int64_t when = earliest_timer();
+  if (when == INT64_MAX) return false;
+  std::int64_t nobody_sleeps = 0;
+  const std::uint32_t word = sleeper_word.load(std::memory_order_acquire);
+  if (!sleeper_until.compare_exchange_strong(nobody_sleeps, when, std::memory_order_seq_cst)) {
+    if (when < nobody_sleeps) interrupt_sleeper();
+    return false;
+  }
+  // Between the look and the claim an earlier one may have come.
+  const std::int64_t again = earliest_timer();
+  if (again >= when) {
+    leave_section();
+    in_safe_state(self, [&] { futex_wait(sleeper_word, word, when); });
+    enter_section();
+  }
+  sleeper_until.store(0, std::memory_order_seq_cst);
+  return true;
+}
+
+// The caller has a P and found nothing for it. Returns with another one, or false if the thread is to end.
+bool go_idle(m& self) noexcept {
+  p* pp = drop_p(self);
+  if (pp != nullptr) {
+    heap::lock_guard held(sch.lock);
+    put_idle(*pp);
+  }
+  heap::maybe_delay("sched.idle");
+  if (self.spinning) {
+    self.spinning = false;
+    sch.spinning.fetch_sub(1, std::memory_order_seq_cst);
+    heap::maybe_delay("sched.idle");
+    if (any_work() && acquire_p(self) != nullptr) {
+      self.spinning = true;
+      sch.spinning.fetch_add(1, std::memory_order_seq_cst);
+      return true;
+    }
+  }
+  if (sleep_until_timer(self)) {
+    if (acquire_p(self) == nullptr) return stop(self);
+    self.spinning = true;
+    sch.spinning.fetch_add(1, std::memory_order_seq_cst);
+    return true;
+  }
+  return stop(self);
+}
+
+// One round of looking, with a P.
+goroutine* look(m& self, p& pp) noexcept {
+  if (const std::int64_t when = pp.timing.earliest(); when != INT64_MAX) {
+    const std::int64_t now = now_ns();
+    if (when <= now) pp.timing.run_due(now);
+  }
+  pp.preempt.store(false, std::memory_order_relaxed);
+  const std::uint32_t tick = pp.tick.load(std::memory_order_relaxed);
+  pp.tick.store(tick + 1, std::memory_order_relaxed);
+  if (tick % 61 == 0)
+    if (goroutine* g = take_global(pp, 1)) return g;
+  if (goroutine* g = pp.queue.take_next()) return g;
+  if (goroutine* g = pp.queue.take()) return g;
+  if (sch.queued.load(std::memory_order_relaxed) != 0)
+    if (goroutine* g = take_global(pp, 0)) return g;
+  if (!may_spin(self)) return nullptr;
+  return steal(self, pp);
+}
+
+}  // namespace
+
+// ---- shared with proc.cc -------------------------------------------------------------------------------------------
+
+void put_idle(p& pp) noexcept {
+  if (std::exchange(pp.is, p::use::none) == p::use::taken) sch.in_use.fetch_sub(1, std::memory_order_relaxed);
+  if (pp.id >= sch.limit.load(std::memory_order_relaxed)) return;
+  pp.is = p::use::idle;
+  pp.next_idle = sch.idle_p;
+  sch.idle_p = &pp;
+  sch.idle_ps.fetch_add(1, std::memory_order_seq_cst);
+}
+
+void change_limit(int n) noexcept {
+  p* surplus = nullptr;
+  {
+    heap::lock_guard held(sch.lock);
+    sch.limit.store(n, std::memory_order_relaxed);
+    p* list = std::exchange(sch.idle_p, nullptr);
+    sch.idle_ps.store(0, std::memory_order_seq_cst);
+    while (list != nullptr) {
+      p* pp = std::exchange(list, list->next_idle);
+      pp->is = p::use::none;
+      if (pp->id < n) continue;
+      pp->next_idle = surplus;
+      surplus = pp;
+    }
+    for (int i = n - 1; i >= 0; --i)
+      if (sch.all[i]->is == p::use::none) put_idle(*sch.all[i]);
+  }
+  for (p* pp = surplus; pp != nullptr; pp = pp->next_idle) retire(*pp);
+}
+
+p* take_idle() noexcept {
+  p* pp = sch.idle_p;
+  if (pp == nullptr) return nullptr;
+  sch.idle_p = pp->next_idle;
+  sch.idle_ps.fetch_sub(1, std::memory_order_seq_cst);
+  pp->is = p::use::taken;
+  if (sch.in_use.fetch_add(1, std::memory_order_relaxed) == 0) wake_sysmon();
+  return pp;
+}
+
+void hand(m& to, p* pp) noexcept {
+  to.handed = pp;
+  to.note.store(1, std::memory_order_release);  // with sleep_on_note
+  futex_wake(to.note, 1);
+}
+
+void sleep_on_note(m& self) noexcept {
+  leave_section();
+  in_safe_state(self, [&self] {
+    while (self.note.load(std::memory_order_acquire) == 0) futex_wait(self.note, 0);
+  });
+  enter_section();
+  self.note.store(0, std::memory_order_relaxed);
+  if (p* pp = std::exchange(self.handed, nullptr)) adopt_p(self, *pp);
+}
+
+void wake_one() noexcept {
+  // Sequentially consistent, here and below: see "No work is left lying".
+  if (sch.idle_ps.load(std::memory_order_seq_cst) == 0) return;
+  std::int32_t nobody_spins = 0;
+  if (sch.spinning.load(std::memory_order_seq_cst) != 0 ||
+      !sch.spinning.compare_exchange_strong(nobody_spins, 1, std::memory_order_seq_cst))
+    return;
+  p* pp = nullptr;
+  m* worker = nullptr;
+  {
+    heap::lock_guard held(sch.lock);
+    if (sch.idle_p != nullptr && sch.idle_m != nullptr) {
+      pp = take_idle();
+      worker = sch.idle_m;
+      sch.idle_m = worker->next_idle;
+      --sch.n_idle_m;
+    }
+  }
+  if (worker != nullptr) {
+    worker->spinning = true;
+    hand(*worker, pp);
+  } else {
+    sch.spinning.fetch_sub(1, std::memory_order_seq_cst);
+    // The sleeper has no P and may be awake at once; else a new thread comes, and looks.
+    if (sch.idle_ps.load(std::memory_order_seq_cst) == 0) return;
+    if (sleeper_until.load(std::memory_order_seq_cst) != 0) interrupt_sleeper();
+    else request_worker();
+  }
+}
+
+void hand_off(p& pp) noexcept {
+  const bool has_work = !pp.queue.seems_empty() || sch.queued.load(std::memory_order_seq_cst) != 0 ||
+                        (sch.spinning.load(std::memory_order_seq_cst) == 0 &&
+                         sch.idle_ps.load(std::memory_order_seq_cst) == 0 && any_work());
+  m* worker = nullptr;
+  bool wanted = false;
+  {
+    heap::lock_guard held(sch.lock);
+    if (pp.id < sch.limit.load(std::memory_order_relaxed) && has_work) {
+      worker = sch.idle_m;
+      if (worker != nullptr) {
+        sch.idle_m = worker->next_idle;
+        --sch.n_idle_m;
+      } else {
+        wanted = true;
+      }
+    }
+    if (worker == nullptr) put_idle(pp);
+  }
+  if (worker != nullptr) {
+    hand(*worker, &pp);
+    return;
+  }
+  if (pp.id >= sch.limit.load(std::memory_order_relaxed)) retire(pp);
+  if (wanted) {
+    if (sleeper_until.load(std::memory_order_seq_cst) != 0) interrupt_sleeper();
+    else request_worker();
+  } else if (pp.timing.earliest() != INT64_MAX) {
+    interrupt_sleeper();
+    request_worker();  // who sleeps until a timer, or nobody does: then a thread comes and goes to sleep
+  }
+}
+
+void interrupt_sleeper() noexcept {
+  sleeper_word.fetch_add(1, std::memory_order_release);  // with sleep_until_timer
+  futex_wake(sleeper_word, 1);
+}
+
+bool all_idle() noexcept {
+  heap::lock_guard held(sch.lock);
+  return sch.in_use.load(std::memory_order_relaxed) == 0 && sch.head == nullptr;
+}
+
+goroutine* find_runnable(m& self) noexcept {
+  for (;;) {
+    answer_requests();
+    if (self.chosen != nullptr) {
+      if (own_p(self) != nullptr) return std::exchange(self.chosen, nullptr);
+      put_global(std::exchange(self.chosen, nullptr));
+      wake_one();
+    }
+    p* pp = own_p(self);
+    if (pp == nullptr) {
+      pp = acquire_p(self);
+      if (pp == nullptr && !stop(self)) return nullptr;
+      continue;
+    }
+    if (pp->id >= sch.limit.load(std::memory_order_relaxed)) {
+      retire(*drop_p(self));
+      heap::lock_guard held(sch.lock);
+      put_idle(*pp);
+      continue;
+    }
+    if (goroutine* g = look(self, *pp)) {
+      stop_spinning(self);
+      if (!run_ending.load(std::memory_order_relaxed)) return g;
+      drop(g);
+      continue;
+    }
+    if (!go_idle(self)) return nullptr;
+  }
+}
+
+// ---- the loop ------------------------------------------------------------------------------------------------------
+
+namespace {
+
+// Its goroutine has parked, and nothing else may run on this thread.
+void await_locked(m& self) noexcept {
+  if (p* pp = drop_p(self)) hand_off(*pp);
+  sleep_on_note(self);
+}
+
+void give_to_bound(m& self, goroutine& g) noexcept {
+  p* pp = drop_p(self);
+  m& to = *g.bound;
+  to.chosen = &g;
+  hand(to, pp);
+}
+
+// There is no memory for its stack. Others may end and leave theirs.
+void await_stack(goroutine* g) noexcept {
+  static std::atomic<int> failures{0};  // in a row, of anybody; relaxed
+  constexpr int k_most = 5'000;
+  put_global(g);
+  m& self = *current();
+  if (failures.fetch_add(1, std::memory_order_relaxed) > k_most) {
+    (message() << "cairn: no memory for the stack of goroutine " << g->id << " (" << stacks::size()
+               << " bytes of address space, see CAIRNSTACK); the system has refused it for seconds\n")
+        .send();
+    std::abort();
+  }
+  leave_section();
+  in_safe_state(self, [] {
+    std::atomic<std::uint32_t> never{0};
+    futex_wait(never, 0, now_ns() + 1'000'000);
+  });
+  enter_section();
+}
+
+void run_one(m& self, goroutine* g) noexcept {
+  if (g->bound != nullptr && g->bound != &self) return give_to_bound(self, *g);
+  if (!prepare(*own_p(self), *g)) return await_stack(g);
+  switch_to(self, self.own, g, false);
+  after_switch(self);
+}
+
+}  // namespace
+
+void work(m& self) noexcept {
+  enter_section();
+  if (acquire_p(self) != nullptr) {
+    self.spinning = true;
+    sch.spinning.fetch_add(1, std::memory_order_seq_cst);
+  }
+  while (!self.must_end) {
+    if (self.locked != nullptr && self.chosen == nullptr) {
+      await_locked(self);
+      continue;
+    }
+    goroutine* g = find_runnable(self);
+    if (g == nullptr) break;
+    run_one(self, g);
+  }
+  if (p* pp = drop_p(self)) hand_off(*pp);
+  leave_section();
+}
+
+}  // namespace cairn::sched

@@ -1,0 +1,471 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+//
+// Parking and making runnable, and the switch between stacks. See sched/proc.h.
+#include "sched/proc.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "cairn/detail/assert.h"
+#include "heap/pause.h"
+#include "sched/futex.h"
+#include "sched/hooks.h"
+#include "sched/records.h"
+#include "sched/run_state.h"
+#include "sched/scheduler.h"
+#include "sched/sysmon.h"
+#include "sched/worker.h"
+
+namespace cairn::sched {
+
+scheduler sch;
+std::atomic<std::uint32_t> scan_epoch{0};
+
+namespace {
+
+// ---- colour --------------------------------------------------------------------------------------------------------
+
+// Makes the goroutine, which does not run, black before it does.
+[[gnu::noinline, gnu::cold]] void scan_before_run(goroutine& g) noexcept {
+  for (;;) {
+    const std::uint32_t wanted = scan_epoch.load(std::memory_order_acquire);
+    std::uint32_t has = g.scan.load(std::memory_order_acquire);  // with the release of who scanned it
+    if (has == wanted) return;
+    if ((has & 1) != 0) {
+      heap::cpu_relax();  // the collector is at it
+      continue;
+    }
+    if (!g.scan.compare_exchange_strong(has, has | 1, std::memory_order_acquire, std::memory_order_relaxed))
+      continue;
+    heap::maybe_delay("sched.scan");
+    hooks.scan_goroutine(g);
+    g.scan.store(wanted, std::memory_order_release);
+  }
+}
+
+// ---- choosing ------------------------------------------------------------------------------------------------------
+
+constexpr std::uint32_t k_look_at_global = 61, k_look_at_timers = 8;
+
+bool timer_is_due(const p& pp) noexcept {
+  const std::int64_t when = pp.timing.earliest();
+  return when != INT64_MAX && when <= now_ns();
+}
+
+// What the P has ready. Null: the loop has to look.
+goroutine* choose_here(p& pp) noexcept {
+  const std::uint32_t tick = pp.tick.load(std::memory_order_relaxed);
+  if (pp.id >= sch.limit.load(std::memory_order_relaxed)) return nullptr;
+  if (run_ending.load(std::memory_order_relaxed)) return nullptr;
+  if (tick % k_look_at_timers == 0 && timer_is_due(pp)) return nullptr;
+  if (pp.preempt.load(std::memory_order_relaxed)) [[unlikely]] {
+    pp.preempt.store(false, std::memory_order_relaxed);
+    if (goroutine* g = pp.queue.take_next()) put_local(pp, g);
+  } else if (goroutine* g = pp.queue.take_next()) {
+    return g;  // in the slice of who made it runnable
+  }
+  if (tick % k_look_at_global == 0 && sch.queued.load(std::memory_order_relaxed) != 0) {
+    pp.tick.store(tick + 1, std::memory_order_relaxed);
+    return take_global(pp, 1);
+  }
+  goroutine* g = pp.queue.take();
+  if (g != nullptr) pp.tick.store(tick + 1, std::memory_order_relaxed);
+  return g;
+}
+
+// From the stack of `g` to whatever is next.
+void leave(m& self, goroutine& g, bool last) noexcept {
+  p* pp = own_p(self);
+  goroutine* next = nullptr;
+  if (pp != nullptr && g.bound == nullptr) {
+    next = self.chosen != nullptr ? std::exchange(self.chosen, nullptr) : choose_here(*pp);
+    if (next != nullptr && (next->bound != nullptr || !prepare(*pp, *next)))
+      self.chosen = std::exchange(next, nullptr);
+  }
+  g.exceptions = *self.exceptions;
+  g.saved_errno = *self.error;
+  heap::maybe_delay("sched.leave");
+  switch_to(self, g.self, next, last);
+}
+
+// ---- what is done after the switch ---------------------------------------------------------------------------------
+
+void commit_parking(m&, goroutine*, void* arg) noexcept {
+  heap::maybe_delay("sched.commit");
+  const parking how = *static_cast<const parking*>(arg);  // on a stack that may be in use again after the call
+  how.commit(how.arg);
+}
+
+void queue_again(m& self, goroutine* g, void*) noexcept {
+  if (p* pp = own_p(self)) {
+    put_local(*pp, g);
+  } else {
+    put_global(g);
+    wake_one();
+  }
+}
+
+void give_up(m& self, goroutine* g) noexcept {
+  p* pp = own_p(self);
+  if (fiber& at = g->self; at.high != nullptr) {
+    at.annotation.destroyed();
+    const stack s{at.low, at.high};
+    at = fiber{};
+    if (g->is_main) {
+      stacks::give_own(s);
+    } else if (pp != nullptr) {
+      stacks::give(pp->stacks, s);
+    } else {
+      stack_cache none{};
+      stacks::give(none, s);
+      stacks::flush(none);
+    }
+  }
+  if (g->no_gc_scopes != 0) hooks.on_scopes_lost(std::exchange(g->no_gc_scopes, 0u));
+  g->is_main = false;
+  g->bound = nullptr;
+  g->thread_locks = 0;
+  g->function = nullptr;
+  g->task = nullptr;
+  g->status.store(g_status::free, std::memory_order_release);  // with who lists goroutines
+  records::give(pp, g);
+}
+
+void bury(m& self, goroutine* g, void*) noexcept {
+  if (g->bound != nullptr) self.must_end = true;
+  self.locked = nullptr;
+  give_up(self, g);
+}
+
+// A goroutine that has not begun goes on, on the stack of one that is over: no switch.
+bool go_on_with_next(m& self, goroutine& over) noexcept {
+  p* pp = own_p(self);
+  if (pp == nullptr || over.bound != nullptr || over.is_main) return false;
+  goroutine* next = choose_here(*pp);
+  if (next == nullptr) return false;
+  if (next->bound != nullptr || next->self.high != nullptr || next->is_main) {
+    self.chosen = next;
+    return false;
+  }
+  if (next->scan.load(std::memory_order_relaxed) != scan_epoch.load(std::memory_order_relaxed))
+    scan_before_run(*next);
+  next->self.annotation.taken_over();
+  next->self = over.self;
+  over.self = fiber{};
+  over.running_on.store(nullptr, std::memory_order_relaxed);
+  give_up(self, &over);
+  next->status.store(g_status::running, std::memory_order_relaxed);
+  next->running_on.store(&self, std::memory_order_relaxed);
+  self.current_goroutine.store(next, std::memory_order_relaxed);
+  *self.exceptions = {};
+  *self.error = 0;
+  return true;
+}
+
+// The bottom of every goroutine's stack.
+[[noreturn]] void entry() noexcept {
+  current()->current_goroutine.load(std::memory_order_relaxed)->self.annotation.after_switch();
+  after_switch(*current());
+  for (;;) {
+    goroutine* g = current()->current_goroutine.load(std::memory_order_relaxed);
+    leave_section();
+    run_goroutine(g);
+    if (!go_on_with_next(enter_section(), *g)) leave_for_good();
+  }
+}
+
+}  // namespace
+
+// ---- switching -----------------------------------------------------------------------------------------------------
+
+bool prepare(p& pp, goroutine& g) noexcept {
+  if (g.self.high == nullptr) {
+    const stack s = g.is_main ? stacks::take_own(main_stack_bytes()) : stacks::take(pp.stacks);
+    if (!s) return false;
+    g.self.low = s.low;
+    g.self.high = s.high;
+    g.self.annotation.created(s.low, s.high);
+    make_context(g.self.at, s.high, entry);
+  }
+  if (g.scan.load(std::memory_order_relaxed) != scan_epoch.load(std::memory_order_relaxed)) [[unlikely]]
+    scan_before_run(g);
+  return true;
+}
+
+void switch_to(m& self, fiber& from, goroutine* to, bool last) noexcept {
+  CAIRN_ASSERT(self.depth.load(std::memory_order_relaxed) == 1, "a switch outside the outermost section");
+  fiber& target = to != nullptr ? to->self : self.own;
+  if (to != nullptr) {
+    CAIRN_ASSERT(to->running_on.load(std::memory_order_relaxed) == nullptr, "a goroutine is run twice");
+    to->status.store(g_status::running, std::memory_order_relaxed);
+    to->running_on.store(&self, std::memory_order_relaxed);
+    *self.exceptions = to->exceptions;
+    *self.error = to->saved_errno;
+  }
+  self.current_goroutine.store(to, std::memory_order_relaxed);
+  self.stack_low = target.low;
+  self.stack_high = target.high;
+  from.annotation.before_switch(target.annotation, last);
+  switch_context(from.at, target.at);
+  from.annotation.after_switch();
+}
+
+void park(const parking& how) noexcept {
+  m& self = *current();
+  goroutine& g = *self.current_goroutine.load(std::memory_order_relaxed);
+  g.cancel = how.cancel;
+  g.cancel_arg = how.arg;
+  g.why.store(how.why, std::memory_order_relaxed);
+  g.status.store(g_status::waiting, std::memory_order_release);
+  self.left = &g;
+  self.after_arg = const_cast<parking*>(&how);
+  self.after = commit_parking;
+  leave(self, g, false);
+  after_switch(*current());
+  leave_section();
+}
+
+void yield_now() noexcept {
+  m& self = enter_section();
+  goroutine& g = *self.current_goroutine.load(std::memory_order_relaxed);
+  p* pp = own_p(self);
+  if (pp != nullptr && pp->queue.size() == 0 && pp->queue.peek_next() == nullptr &&
+      sch.queued.load(std::memory_order_relaxed) == 0 && !timer_is_due(*pp) &&
+      pp->id < sch.limit.load(std::memory_order_relaxed)) {
+    leave_section();
+    return;
+  }
+  g.status.store(g_status::runnable, std::memory_order_relaxed);
+  self.left = &g;
+  self.after = queue_again;
+  leave(self, g, false);
+  after_switch(*current());
+  leave_section();
+}
+
+void regain_p() noexcept {
+  m* self = current();
+  if (self == nullptr || !self->is_worker) return;
+  enter_section();
+  goroutine* g = self->current_goroutine.load(std::memory_order_relaxed);
+  const bool has = g == nullptr || g->is_orphan() || own_p(*self) != nullptr;
+  leave_section();
+  if (!has) yield_now();
+}
+
+void leave_for_good() noexcept {
+  m& self = *current();
+  goroutine& g = *self.current_goroutine.load(std::memory_order_relaxed);
+  self.left = &g;
+  self.after = bury;
+  leave(self, g, true);
+  __builtin_unreachable();
+}
+
+// ---- runnable ------------------------------------------------------------------------------------------------------
+
+goroutine* parkable() noexcept {
+  m* self = current();
+  if (self == nullptr || !self->is_worker) return nullptr;
+  goroutine* g = self->current_goroutine.load(std::memory_order_relaxed);
+  return g != nullptr && !g->is_orphan() ? g : nullptr;
+}
+
+namespace {
+
+void queue_first(p& pp, goroutine* g) noexcept {
+  if (goroutine* was = pp.queue.put_next(g)) {
+    put_local(pp, was);
+    wake_one();
+    return;
+  }
+  // It runs as soon as this one parks, and waking a worker costs microseconds: a pair that takes turns would pay them
+  // every time. So help is called for once in a while; sysmon does if this one runs on.
+  if (sch.idle_ps.load(std::memory_order_seq_cst) == 0) return;
+  const std::uint64_t now = ticks();
+  if (now - pp.last_wake < k_wake_ticks) return;
+  pp.last_wake = now;
+  wake_one();
+}
+
+}  // namespace
+
+void ready(goroutine* g) noexcept {
+  CAIRN_ASSERT(g->status.load(std::memory_order_relaxed) == g_status::waiting, "ready() of what does not wait");
+  g->why.store(wait_reason::none, std::memory_order_relaxed);
+  start(g);
+}
+
+void start(goroutine* g) noexcept {
+  g->self.annotation.hand_over();
+  g->status.store(g_status::runnable, std::memory_order_release);  // with who lists goroutines
+  m* self = current();
+  p* pp = self != nullptr ? own_p(*self) : nullptr;
+  if (pp == nullptr) {
+    put_global(g);
+    wake_one();
+  } else if (self->current_goroutine.load(std::memory_order_relaxed) != nullptr) {
+    queue_first(*pp, g);
+  } else {
+    put_local(*pp, g);
+    wake_one();
+  }
+}
+
+goroutine* new_goroutine() noexcept {
+  m* self = current();
+  p* pp = self != nullptr ? own_p(*self) : nullptr;
+  goroutine* g = records::take(pp);
+  if (g == nullptr) return nullptr;
+  static std::atomic<std::uint64_t> ids{0};  // relaxed: a counter
+  constexpr std::uint64_t k_ids = 16;
+  if (pp == nullptr) {
+    g->id = ids.fetch_add(1, std::memory_order_relaxed) + 1;
+    sch.started.fetch_add(1, std::memory_order_relaxed);
+  } else {
+    if (pp->next_id == pp->last_id) {
+      pp->next_id = ids.fetch_add(k_ids, std::memory_order_relaxed) + 1;
+      pp->last_id = pp->next_id + k_ids;
+    }
+    g->id = pp->next_id++;
+    pp->started.store(pp->started.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+  g->exiting = false;
+  g->exceptions = {};
+  g->saved_errno = 0;
+  g->cancel = nullptr;
+  g->became.store(goroutine::fate::alive, std::memory_order_relaxed);
+  // Black: it has no stack, and its function is shaded by who makes it. Before it is no free record any more.
+  g->scan.store(scan_epoch.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  return g;
+}
+
+void count_ended() noexcept {
+  m* self = current();
+  if (p* pp = self != nullptr ? own_p(*self) : nullptr)
+    pp->ended.store(pp->ended.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+  else sch.ended.fetch_add(1, std::memory_order_release);
+}
+
+counts count_goroutines() noexcept {
+  // Those that have ended first: then started >= ended, whatever happens meanwhile.
+  counts c{0, sch.ended.load(std::memory_order_acquire)};
+  const int n = sch.made.load(std::memory_order_acquire);
+  for (int i = 0; i < n; ++i) c.ended += sch.all[i]->ended.load(std::memory_order_acquire);
+  c.started = sch.started.load(std::memory_order_relaxed);
+  for (int i = 0; i < n; ++i) c.started += sch.all[i]->started.load(std::memory_order_relaxed);
+  return c;
+}
+
+void hold(goroutine& g) noexcept {
+  for (;;) {
+    std::uint32_t has = g.scan.load(std::memory_order_relaxed);
+    // Acquire: with the release of who held it before.
+    if ((has & 1) == 0 &&
+        g.scan.compare_exchange_weak(has, has | 1, std::memory_order_acquire, std::memory_order_relaxed))
+      return;
+    heap::cpu_relax();
+  }
+}
+
+void release(goroutine& g) noexcept { g.scan.fetch_and(~std::uint32_t{1}, std::memory_order_release); }
+
+void discard(goroutine* g) noexcept {
+  hold(*g);  // not while the collector scans it
+  m* bound = g->bound;
+  m* self = current();
+  give_up(self != nullptr ? *self : nobody, g);
+  release(*g);
+  if (bound != nullptr) {
+    bound->locked = nullptr;
+    bound->must_end = true;
+    hand(*bound, nullptr);
+  }
+}
+
+// ---- queues --------------------------------------------------------------------------------------------------------
+
+void put_local(p& pp, goroutine* g) noexcept {
+  while (!pp.queue.put(g)) {
+    goroutine* half[run_queue::k_slots / 2 + 1];
+    std::uint32_t n = pp.queue.take_half(half);
+    if (n == 0) continue;
+    half[n++] = g;
+    for (std::uint32_t i = 0; i + 1 < n; ++i) half[i]->next = half[i + 1];
+    put_global(half[0], half[n - 1], n);
+    return;
+  }
+}
+
+void put_global(goroutine* first, goroutine* last, std::uint32_t n) noexcept {
+  last->next = nullptr;
+  heap::lock_guard held(sch.lock);
+  if (sch.tail != nullptr) sch.tail->next = first;
+  else sch.head = first;
+  sch.tail = last;
+  // Sequentially consistent: put before `spinning` is looked at.
+  sch.queued.fetch_add(n, std::memory_order_seq_cst);
+}
+
+goroutine* take_global(p& pp, std::uint32_t most) noexcept {
+  heap::lock_guard held(sch.lock);
+  const std::uint32_t there = sch.queued.load(std::memory_order_relaxed);
+  if (there == 0) return nullptr;
+  std::uint32_t n = most;
+  if (n == 0) n = there / static_cast<std::uint32_t>(sch.limit.load(std::memory_order_relaxed)) + 1;
+  n = std::min({n, there, run_queue::k_slots / 2});
+  sch.queued.store(there - n, std::memory_order_seq_cst);
+  goroutine* first = sch.head;
+  sch.head = first->next;
+  for (std::uint32_t i = 1; i < n; ++i) {
+    goroutine* g = sch.head;
+    sch.head = g->next;
+    if (!pp.queue.put(g)) {  // thieves are slow to let go of the slots
+      g->next = sch.head;
+      sch.head = g;
+      sch.queued.fetch_add(n - i, std::memory_order_seq_cst);
+      break;
+    }
+  }
+  if (sch.head == nullptr) sch.tail = nullptr;
+  return first;
+}
+
+// ---- Ps ------------------------------------------------------------------------------------------------------------
+
+p* drop_p(m& self) noexcept {
+  p* pp = own_p(self);
+  if (pp == nullptr) return nullptr;
+  std::uintptr_t word = reinterpret_cast<std::uintptr_t>(pp);
+  // In a section: nobody succeeds in taking it, but somebody may try.
+  while (!self.proc.compare_exchange_weak(word, 0, std::memory_order_relaxed, std::memory_order_relaxed)) {
+    if ((word & ~std::uintptr_t{1}) == 0) return nullptr;
+  }
+  pp->owner.store(nullptr, std::memory_order_relaxed);
+  return pp;
+}
+
+p* proc_at(int i) noexcept { return sch.all[i]; }
+int procs_made() noexcept { return sch.made.load(std::memory_order_acquire); }
+int proc_limit() noexcept { return sch.limit.load(std::memory_order_relaxed); }
+
+bool take_p_away(m& victim, p& pp) noexcept {
+  std::uintptr_t word = reinterpret_cast<std::uintptr_t>(&pp);
+  const std::uintptr_t marked = word | 1;
+  if (!victim.proc.compare_exchange_strong(word, marked, std::memory_order_seq_cst, std::memory_order_relaxed))
+    return false;
+  heap::maybe_delay("sched.take");
+  fence_other_threads();
+  // Acquire: with the store at a section's end, after which the P is no longer written.
+  const bool in_section = victim.depth.load(std::memory_order_acquire) != 0;
+  word = marked;
+  const std::uintptr_t next = in_section ? marked & ~std::uintptr_t{1} : 0;
+  if (!victim.proc.compare_exchange_strong(word, next, std::memory_order_acquire, std::memory_order_relaxed))
+    return false;
+  if (in_section) return false;
+  pp.owner.store(nullptr, std::memory_order_relaxed);
+  return true;
+}
+
+}  // namespace cairn::sched

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+//
+// The scheduler: which goroutine runs where.
+//
+// Shape. G, M and P as in Go: goroutines, threads, and max_procs() rights to run (sched/p.h). A worker M runs the
+// scheduler's loop on its own stack and goroutines on theirs. Where a goroutine stops and its P has another one ready,
+// the switch goes straight from stack to stack; else it goes to the loop, which looks further, and sleeps in the end.
+//
+// Leaving a stack. A goroutine that parks can be made runnable by others, and run, as soon as they can find it; its
+// stack must not be in use then. So what makes it findable (a lock released, a queue filled) is done after the
+// switch, on the next stack: m::after. All of it happens inside one section, so a handshake never meets a thread
+// between two stacks.
+//
+// Taking a P away. A thread uses its P inside sections only, and looks at m::proc first. Somebody else takes the P
+// of a thread that is in no section by (1) setting bit 0 of that word, (2) making the thread's processor see it
+// (membarrier), (3) looking at the thread's depth: 0, and (4) exchanging the marked word for none. The thread that
+// finds the bit set takes the P back by a CAS of its own; one of the two wins. If the depth is not 0 the bit is taken
+// off again. A thread cannot miss it: its store of the depth comes before its load of the word, the other's store of
+// the word before its load of the depth, and the membarrier stands for the fence that the thread does without.
+// A thread whose P was taken goes on, without one, to its next call into the scheduler.
+//
+// No work is left lying. Work is put into a queue first, then `spinning` is looked at: if nobody spins and a P is idle,
+// a worker is woken, and counts as spinning from there on (wake_one). A worker that finds nothing gives its P
+// to the idle list, then stops counting as spinning, and then looks at all queues once more. All four are sequentially
+// consistent, so either the first sees that nobody spins, or the second sees the work. Who stops spinning because it
+// found work wakes another one if it was the last, for it may have been woken for more than one piece.
+// Who goes idle without having spun knows that somebody spins, who will find what is there.
+//
+// Fairness. Every 61st slice begins with a look at the global queue. `next` inherits the slice of who made it
+// runnable, so that a pair that plays ping-pong does not keep the ring waiting for ever: when sysmon finds a slice of
+// 10 ms it asks for the P, and then `next` goes to the ring's end.
+#pragma once
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "sched/goroutine.h"
+#include "sched/p.h"
+
+namespace cairn::sched {
+
+// ---- for what parks ----------------------------------------------------------------------------------------------
+
+// Stops the calling goroutine until somebody calls ready() of it. In a section (enter_section), which is over when it
+// returns; the thread may be another one then. `commit` is called with `arg` after the switch, and is what lets others
+// find the goroutine: it releases the lock of the queue that the goroutine has been put into. `cancel`: as in goroutine.
+struct parking {
+  wait_reason why = wait_reason::none;
+  void (*commit)(void* arg) noexcept = nullptr;
+  bool (*cancel)(goroutine& g, void* arg) noexcept = nullptr;
+  void* arg = nullptr;
+};
+void park(const parking& how) noexcept;
+
+// Makes a goroutine that waits runnable. Whoever calls it has taken it out of its queue. In a section, or on a thread
+// without an m.
+void ready(goroutine* g) noexcept;
+
+// The goroutine that may park here; null on a thread that is no worker, and for an orphan: those block.
+goroutine* parkable() noexcept;
+
+// Lets others run. In no section.
+void yield_now() noexcept;
+// Goes on with a P, if the thread has lost its one. In no section; the thread may be another one afterwards.
+void regain_p() noexcept;
+
+// ---- for the life of a goroutine ---------------------------------------------------------------------------------
+
+// A new goroutine, not yet known to anybody. In a section or on a thread without an m. Null: no memory.
+goroutine* new_goroutine() noexcept;
+// Makes it runnable. Likewise.
+void start(goroutine* g) noexcept;
+// Gives up the record and the stack of a goroutine that does not run. Part of drop().
+void discard(goroutine* g) noexcept;
+// Keeps a goroutine that does not run from being run, until release. For microseconds: who wants to run it spins.
+void hold(goroutine& g) noexcept;
+void release(goroutine& g) noexcept;
+// The entry of every goroutine's stack, and what it calls: goroutine.cc.
+void run_goroutine(goroutine* g) noexcept;
+// The calling goroutine is over, wherever on its stack it stands. In a section.
+[[noreturn]] void leave_for_good() noexcept;
+
+// ---- workers -----------------------------------------------------------------------------------------------------
+
+// The body of a worker's thread: returns when there is nothing to do for it any more.
+void work(m& self) noexcept;
+
+// A look at the world by sysmon and by the end of a run.
+struct counts {
+  std::uint64_t started, ended;
+};
+counts count_goroutines() noexcept;
+void count_ended() noexcept;  // by who ends one, in a section or on a thread without an m
+
+int proc_limit() noexcept;
+// Sets how many Ps there are. At depth 0. Throws std::bad_alloc. The surplus goes as soon as those that run on them
+// come into the scheduler.
+void set_proc_limit(int n);
+bool has_surplus() noexcept;
+// Takes its P away from `victim`; see above. False: it is in a section, or has given the P back. One caller at a time.
+bool take_p_away(m& victim, p& pp) noexcept;
+p* proc_at(int i) noexcept;
+int procs_made() noexcept;
+
+// True when no P is in use and nothing is queued.
+bool all_idle() noexcept;
+
+// Raised when anybody may have put a timer earlier than who sleeps until one knows, or given the sleeper work.
+void interrupt_sleeper() noexcept;
+
+}  // namespace cairn::sched

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+//
+// sysmon: a thread without a P that looks after the others. It takes the P of a thread that has been blocked for more
+// than one look while others could use it; asks for the P of a goroutine that has run for 10 ms; calls for help where
+// work waits and a P is idle; finds out that nobody can ever go on (deadlock); and gives memory of goroutines that are
+// gone back to the system. It sleeps for as long as no P is in use.
+//
+// It is not attached, takes no lock that a goroutine can hold, and allocates nothing.
+#pragma once
+
+namespace cairn::sched {
+
+void* sysmon_main(void*);
+// A P has come into use after none was; or what a deadlock is found by has changed. Any thread, any depth.
+void wake_sysmon() noexcept;
+
+// What the sequentially consistent fence of each other thread would do (membarrier); see proc.h.
+void fence_other_threads() noexcept;
+// Once, before the first P is used. False where the system forbids it: then own_p makes a fence of its own.
+bool prepare_fence() noexcept;
+
+}  // namespace cairn::sched
