@@ -7,11 +7,9 @@
 //
 //   AddressSanitizer   the bounds of the stack in use, else it takes goroutine stacks for the heap, and the stack's
 //                      fake frames (detect_stack_use_after_return), which die with it
-//   ThreadSanitizer    a "fiber" with a clock of its own (clang only; GCC 12's runtime has them too). Switches do
-//                      not synchronise: else two goroutines of a thread could never race. What does, and no more:
-//                        a goroutine -> the thread's own stack, at every switch: the scheduler goes on for it there
-//                        ready() -> the goroutine, when it continues: hand_over() and after_switch()
-//                        the end of a stack's user -> its next user
+//   ThreadSanitizer    a "fiber" with a clock and a stack of calls of its own (clang). A switch synchronises: what one
+//                      did before it happened before what the other does after it; so do hand_over() and the
+//                      switch to its annotation's stack
 //   Valgrind           the range, else it takes a switch for a frame of many kilobytes. If its header was there when
 //                      the library was built; a few instructions per stack, none per switch
 //
@@ -25,7 +23,14 @@
 // before_switch, switch_context and after_switch stand in one function: ThreadSanitizer keeps a stack of calls per
 // fiber, and nothing may be called or return between its switch and ours. Hence always_inline.
 //
-// At most some 8000 tsan fibers may exist at a time (a limit of its runtime, threads included).
+// At most some 8000 tsan fibers may exist at a time (a limit of its runtime, threads included). A signal that
+// it keeps back is delivered to the fiber that ran when it came, when that runs again: what is asked by signal
+// must also be looked for at the end of a runtime section.
+//
+// Rejected: switches that do not synchronise (__tsan_switch_to_fiber_no_sync). They would find races between goroutines
+//             that happened to run one after the other on one thread; but what belongs to the thread (its m with the
+//             allocator's cache, thread-local variables) is used by all its goroutines in turn, and each such word
+//             would be reported. Goroutines that run on two threads are told apart all the same.
 #pragma once
 #include <cstddef>
 
@@ -56,10 +61,7 @@ class fiber_annotation {
     fake_stack_ = nullptr;
 #endif
 #if CAIRN_TSAN
-    low_ = low;
-    __tsan_acquire(low);  // from the stack's last user; the new fiber begins with our clock
     tsan_ = __tsan_create_fiber(0);
-    of_thread_ = false;
 #endif
 #if CAIRN_VALGRIND
     valgrind_ = VALGRIND_STACK_REGISTER(low, high);
@@ -81,7 +83,6 @@ class fiber_annotation {
   void thread_created() noexcept {
 #if CAIRN_TSAN
     tsan_ = __tsan_get_current_fiber();
-    of_thread_ = true;
 #endif
   }
   void thread_destroyed() noexcept {
@@ -98,9 +99,7 @@ class fiber_annotation {
     __sanitizer_start_switch_fiber(last ? nullptr : &fake_stack_, to.low_, to.bytes_);
 #endif
 #if CAIRN_TSAN
-    if (to.of_thread_) __tsan_release(&to);
-    if (last && !of_thread_) __tsan_release(low_);
-    __tsan_switch_to_fiber(to.tsan_, __tsan_switch_to_fiber_no_sync);
+    __tsan_switch_to_fiber(to.tsan_, 0);
 #endif
   }
 
@@ -114,15 +113,21 @@ class fiber_annotation {
     came_from_->low_ = low;
     came_from_->bytes_ = bytes;
 #endif
-#if CAIRN_TSAN
-    __tsan_acquire(this);
-#endif
+    taken_over();
   }
 
-  // By whoever makes the stack's user continue, before that is possible: what the caller did happened before.
+  // By whoever makes the stack's user continue, before that is possible: what the caller did happened before. Locks and
+  // queues in between order that anyway, but maybe by fences, which ThreadSanitizer does not know.
   void hand_over() noexcept {
 #if CAIRN_TSAN
     __tsan_release(this);
+#endif
+  }
+
+  // By the user of a stack that goes on as another goroutine, whose annotation this is: it takes what hand_over gave.
+  [[gnu::always_inline]] inline void taken_over() noexcept {
+#if CAIRN_TSAN
+    __tsan_acquire(this);
 #endif
   }
 
@@ -134,9 +139,7 @@ class fiber_annotation {
   fiber_annotation* came_from_ = nullptr;
 #endif
 #if CAIRN_TSAN
-  char* low_ = nullptr;
   void* tsan_ = nullptr;
-  bool of_thread_ = false;
 #endif
 #if CAIRN_VALGRIND
   unsigned valgrind_ = 0;
