@@ -19,8 +19,8 @@ inline constexpr std::size_t k_huge_page_bytes = std::size_t{2} << 20;
 
 enum class huge_pages : std::uint8_t { no, yes };
 
-// How the system made a guard: not at all, by a mark on its pages, or by splitting the mapping, which costs up to two of
-// the mappings that a process may have.
+// How the system made a guard: not at all, by a mark on its pages, or by splitting the mapping, which costs up
+// to two of the mappings that a process may have.
 enum class guard_kind : std::uint8_t { none, marked, split };
 
 class os {
@@ -47,8 +47,9 @@ class os {
   // Pre: the range is committed. Only advice: no effect on contents, and no error.
   virtual void advise(void* address, std::size_t bytes, huge_pages wanted) noexcept = 0;
 
-  // Pre: the range is committed. Post, unless none: its contents are gone and each access faults, until release; a
-  // later give_back of a range around it leaves it so. When none: nothing changed. Without `may_split` only marks are tried.
+  // Pre: the range is committed. Post, unless none: its contents are gone and each access faults, until
+  // release; a later give_back of a range around it leaves it so. When none: nothing changed. Without
+  // `may_split` only marks are tried.
   [[nodiscard]] virtual guard_kind guard(void* address, std::size_t bytes, bool may_split) noexcept = 0;
 
   // A power of two.

@@ -80,7 +80,7 @@ void forget_frames([[maybe_unused]] const stack& s) noexcept {
 #endif
 }
 
-// ---- regions, under the lock -----------------------------------------------------------------------------------------
+// ---- regions, under the lock ---------------------------------------------------------------------------------------
 
 // Four bitmaps in one piece.
 bool make_bitmaps(region& r) noexcept {
@@ -187,7 +187,7 @@ unsigned carve(region& r, stack* out, unsigned want) noexcept CAIRN_REQUIRES(g_l
   return n;
 }
 
-// ---- the pools -------------------------------------------------------------------------------------------------------
+// ---- the pools -----------------------------------------------------------------------------------------------------
 
 void make_guard(const stack& s) noexcept {
   const bool may_split = g_split_guards.load(std::memory_order_relaxed) < k_max_split_guards;
@@ -203,7 +203,8 @@ void make_guard(const stack& s) noexcept {
   if (g_unguarded.fetch_add(1, std::memory_order_relaxed) != 0) return;
   message text;
   text << "cairn: goroutine stacks from here on have no guard: the system refuses to protect more memory ("
-       << g_split_guards.load(std::memory_order_relaxed) << " guards made; Linux 6.13 has them without limit)\n";
+       << g_split_guards.load(std::memory_order_relaxed)
+       << " guards made; Linux 6.13 has them without limit)\n";
   text.send();
 }
 
@@ -285,7 +286,7 @@ void give_slots(const stack* from, unsigned n) noexcept {
   cache.hot[cache.n++] = s;
 }
 
-// ---- idle stacks -----------------------------------------------------------------------------------------------------
+// ---- idle stacks ---------------------------------------------------------------------------------------------------
 
 // Of one word of bitmaps: the slots that were idle already leave the free ones, so that their memory can be returned
 // without the lock; the others are idle from now on.

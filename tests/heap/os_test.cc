@@ -3,6 +3,8 @@
 #include "heap/os.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -48,6 +50,52 @@ TEST(Os, ReservationsAreAligned) {
     EXPECT_EQ(reinterpret_cast<std::uintptr_t>(p) % align, 0u);
     the_os().release(p, 3 * k_mib);
   }
+}
+
+// In a forked child, which a fault ends.
+bool faults(char* at) {
+  const pid_t child = fork();
+  if (child == 0) {
+    signal(SIGSEGV, SIG_DFL);
+    *static_cast<volatile char*>(at) = 1;
+    _exit(0);
+  }
+  int status = 0;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  return WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV;
+}
+
+TEST(Os, AGuardFaultsAndOutlivesAReturnOfWhatIsAroundIt) {
+  const std::size_t page = the_os().physical_page_bytes();
+  auto* p = static_cast<char*>(the_os().reserve(16 * page, page, nullptr));
+  ASSERT_NE(p, nullptr);
+  ASSERT_TRUE(the_os().commit(p, 16 * page));
+  std::memset(p, 1, 16 * page);
+  ASSERT_NE(the_os().guard(p + 4 * page, 4 * page, true), guard_kind::none);
+  for (int round = 0; round < 2; ++round) {
+    EXPECT_TRUE(faults(p + 4 * page));
+    EXPECT_TRUE(faults(p + 8 * page - 1));
+    EXPECT_FALSE(faults(p + 4 * page - 1));
+    EXPECT_FALSE(faults(p + 8 * page));
+    EXPECT_TRUE(the_os().give_back(p, 16 * page));
+  }
+  EXPECT_TRUE(is_zero(p, 4 * page));
+  EXPECT_TRUE(is_zero(p + 8 * page, 8 * page));
+  the_os().release(p, 16 * page);
+}
+
+// Locked pages cannot be marked; nor can any before Linux 6.13.
+TEST(Os, AGuardSplitsTheMappingOnlyWhenItMay) {
+  const std::size_t page = the_os().physical_page_bytes();
+  auto* p = static_cast<char*>(the_os().map(4 * page));
+  ASSERT_NE(p, nullptr);
+  if (mlock(p, 4 * page) != 0) GTEST_SKIP() << "no memory may be locked here";
+  EXPECT_EQ(the_os().guard(p + page, page, false), guard_kind::none);
+  EXPECT_FALSE(faults(p + page));
+  EXPECT_EQ(the_os().guard(p + page, page, true), guard_kind::split);
+  EXPECT_TRUE(faults(p + page));
+  EXPECT_FALSE(faults(p));
+  the_os().release(p, 4 * page);
 }
 
 TEST(Os, HintIsTakenWhenFreeAndElsewhereWhenNot) {

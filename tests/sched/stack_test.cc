@@ -231,7 +231,8 @@ TEST(Stack, ASizeMayChangeWhileStacksAreOut) {
 }
 
 TEST(Stack, OneOfItsOwnSize) {
-  for (std::size_t bytes : {std::size_t{1}, std::size_t{1} << 20, std::size_t{100} << 20, stacks::k_largest_bytes / 2}) {
+  for (std::size_t bytes :
+       {std::size_t{1}, std::size_t{1} << 20, std::size_t{100} << 20, stacks::k_largest_bytes / 2}) {
     const stacks::usage before = stacks::read_usage();
     stack s = stacks::take_own(bytes);
     ASSERT_TRUE(s);
