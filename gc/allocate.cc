@@ -45,9 +45,9 @@ sched::m& before_taking(std::size_t bytes) {
   assists::pay(self, bytes);
   pay_sweep_debt(bytes);
   heap::the_heap.reserve_metadata();
-  if (self.proc.load(std::memory_order_relaxed) != 0 || !self.is_worker) [[likely]]
+  if (!sched::is_asked_to_yield(self)) [[likely]]
     return self;
-  sched::regain_p();  // it was taken while the goroutine waited for the collector
+  sched::make_room();
   return *sched::current();
 }
 

@@ -44,7 +44,7 @@ void settle(sched::m& thread, void*) noexcept {
 }
 
 void count_running(const sched::m& thread) noexcept {
-  if (!is_at_rest(thread)) rt().mark.running.fetch_add(1, std::memory_order_relaxed);
+  if (thread.state.load(std::memory_order_relaxed) == sched::k_requested) rt().mark.running.fetch_add(1, std::memory_order_relaxed);
 }
 
 void begin(sched::m& thread, void*) noexcept {

@@ -65,6 +65,8 @@ struct alignas(64) goroutine {
   // Null: any M may run it. Else only that one: it is locked to its thread.
   m* bound = nullptr;
   unsigned thread_locks = 0;
+  unsigned preempt_off = 0;   // scopes in which its thread is not frozen
+  bool is_frozen = false;     // in a queue, with its thread asleep in the handler; owner: as `next`
   unsigned no_gc_scopes = 0;  // that it is in; owner: the gc layer
   int saved_errno = 0;
   std::atomic<m*> running_on{nullptr};  // the M whose current one it is. Written by that M, inside sections

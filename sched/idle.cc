@@ -16,6 +16,7 @@
 #include "sched/futex.h"
 #include "sched/handshake.h"
 #include "sched/message.h"
+#include "sched/preempt.h"
 #include "sched/records.h"
 #include "sched/scheduler.h"
 #include "sched/sysmon.h"
@@ -146,12 +147,7 @@ p* acquire_p(m& self) noexcept {
 
 // The caller has no P. Returns with one, or false if the thread is to end.
 bool stop(m& self) noexcept {
-  {
-    heap::lock_guard held(sch.lock);
-    self.next_idle = sch.idle_m;
-    sch.idle_m = &self;
-    ++sch.n_idle_m;
-  }
+  put_idle_m(self);
   sleep_on_note(self);
   return !self.must_end;
 }
@@ -228,6 +224,13 @@ goroutine* look(m& self, p& pp) noexcept {
 }  // namespace
 
 // ---- shared with proc.cc -------------------------------------------------------------------------------------------
+
+void put_idle_m(m& worker) noexcept {
+  heap::lock_guard held(sch.lock);
+  worker.next_idle = sch.idle_m;
+  sch.idle_m = &worker;
+  ++sch.n_idle_m;
+}
 
 void put_idle(p& pp) noexcept {
   if (std::exchange(pp.is, p::use::none) == p::use::taken) sch.in_use.fetch_sub(1, std::memory_order_relaxed);
@@ -379,7 +382,11 @@ goroutine* find_runnable(m& self) noexcept {
     }
     if (goroutine* g = look(self, *pp)) {
       stop_spinning(self);
-      if (!run_ending.load(std::memory_order_relaxed)) return g;
+      if (is_frozen(*g) && g->is_orphan()) {
+        hand(*g->bound, nullptr);
+        continue;
+      }
+      if (!run_ending.load(std::memory_order_relaxed) || is_frozen(*g)) return g;
       drop(g);
       continue;
     }
@@ -400,6 +407,7 @@ void await_locked(m& self) noexcept {
 void give_to_bound(m& self, goroutine& g) noexcept {
   p* pp = drop_p(self);
   m& to = *g.bound;
+  g.is_frozen = false;
   to.chosen = &g;
   hand(to, pp);
 }

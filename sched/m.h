@@ -74,6 +74,8 @@ struct m : heap::mcache {
   bool is_runtimes = false;               // a thread of the library's own; likewise
   bool must_end = false;                  // its goroutine ended locked to it; or written by who then wakes it
   goroutine* locked = nullptr;            // runs on this thread only, and nothing else does
+  std::atomic<bool> freeze_wanted{false};  // set by sysmon before its signal, cleared by the thread; relaxed
+  int freeze_off = 0;                      // see no_freeze
   bool spinning = false;                  // it looks for work, and counts as one who does
   std::atomic<std::uint32_t> note{0};     // a sleeping worker is woken by 1, after `handed`
   p* handed = nullptr;                    // written by the waker

@@ -106,6 +106,11 @@ void queue_again(m& self, goroutine* g, void*) noexcept {
   }
 }
 
+void queue_last(m&, goroutine* g, void*) noexcept {
+  put_global(g);
+  wake_one();
+}
+
 void give_up(m& self, goroutine* g) noexcept {
   p* pp = own_p(self);
   if (fiber& at = g->self; at.high != nullptr) {
@@ -126,6 +131,7 @@ void give_up(m& self, goroutine* g) noexcept {
   g->is_main = false;
   g->bound = nullptr;
   g->thread_locks = 0;
+  g->preempt_off = 0;
   g->function = nullptr;
   g->task = nullptr;
   g->status.store(g_status::free, std::memory_order_release);  // with who lists goroutines
@@ -232,16 +238,22 @@ void yield_now() noexcept {
   p* pp = own_p(self);
   if (pp != nullptr && pp->queue.size() == 0 && pp->queue.peek_next() == nullptr &&
       sch.queued.load(std::memory_order_relaxed) == 0 && !timer_is_due(*pp) &&
+      !run_ending.load(std::memory_order_relaxed) &&
       pp->id < sch.limit.load(std::memory_order_relaxed)) {
     leave_section();
     return;
   }
   g.status.store(g_status::runnable, std::memory_order_relaxed);
   self.left = &g;
-  self.after = queue_again;
+  // Who has had its slice makes way for what others have put into the global queue, too.
+  self.after = pp != nullptr && pp->preempt.load(std::memory_order_relaxed) ? queue_last : queue_again;
   leave(self, g, false);
   after_switch(*current());
   leave_section();
+}
+
+void make_room() noexcept {
+  if (goroutine* g = parkable(); g != nullptr && g->preempt_off == 0) yield_now();
 }
 
 void regain_p() noexcept {

@@ -62,6 +62,16 @@ goroutine* parkable() noexcept;
 
 // Lets others run. In no section.
 void yield_now() noexcept;
+// The goroutine has had its slice, or its P was taken while it waited for the collector. At depth 0.
+inline bool is_asked_to_yield(const m& self) noexcept {
+  if (!self.is_worker) return false;
+  // Relaxed: a hint. The P is its own, or was until now; Ps are never unmapped.
+  const std::uintptr_t word = self.proc.load(std::memory_order_relaxed);
+  const auto* pp = reinterpret_cast<const p*>(word & ~std::uintptr_t{1});
+  return pp == nullptr || pp->preempt.load(std::memory_order_relaxed);
+}
+// Then: lets others run. The thread may be another one afterwards.
+void make_room() noexcept;
 // Goes on with a P, if the thread has lost its one. In no section; the thread may be another one afterwards.
 void regain_p() noexcept;
 

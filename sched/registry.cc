@@ -103,6 +103,8 @@ void reset(m& p) noexcept {
   p.after = nullptr;
   p.chosen = p.locked = nullptr;
   p.must_end = p.spinning = false;
+  p.freeze_wanted.store(false, std::memory_order_relaxed);
+  p.freeze_off = 0;
   p.note.store(0, std::memory_order_relaxed);
   p.handed = nullptr;
   p.own.low = static_cast<char*>(p.stack_low);
@@ -148,12 +150,16 @@ void acquire_registry() {
   }
   CAIRN_CHECK(self->depth.load(std::memory_order_relaxed) == 0,
               "the registry is waited for inside a runtime section");
+  ++self->freeze_off;  // until release_registry
   // A request that is under way has its asker hold the lock, so whoever gets it has nothing left to answer.
   if (registry_lock.try_lock()) return;
   in_safe_state(*self, [] { registry_lock.lock(); });
 }
 
-void release_registry() noexcept { registry_lock.unlock(); }
+void release_registry() noexcept {
+  registry_lock.unlock();
+  if (m* self = current(); self != nullptr && self->freeze_off != 0) --self->freeze_off;
+}
 
 m* first_m() noexcept { return attached_ms; }
 std::size_t attached_count() noexcept { return attached_ms_count; }

@@ -31,6 +31,7 @@
 #include "sched/hooks.h"
 #include "sched/lot.h"
 #include "sched/message.h"
+#include "sched/preempt.h"
 #include "sched/records.h"
 #include "sched/registry.h"
 #include "sched/run_state.h"
@@ -85,9 +86,13 @@ void drop_runnable() noexcept {
     sch.queued.store(0, std::memory_order_relaxed);
   }
   while (list != nullptr) {
-    goroutine* next = list->next;
-    drop(list);
-    list = next;
+    goroutine* g = std::exchange(list, list->next);
+    if (!is_frozen(*g)) {
+      drop(g);
+      continue;
+    }
+    put_global(g);  // it has to go on to its next call
+    wake_one();
   }
   goroutine* got[run_queue::k_slots / 2];
   for (int i = 0; i < procs_made(); ++i) {

@@ -13,6 +13,8 @@
 namespace cairn::sched {
 
 inline constexpr int k_most_procs = 4096;
+// Workers that sleep, while goroutines are being frozen: see D2 in preempt.h.
+inline constexpr unsigned k_spare_workers = 2;
 
 struct scheduler {
   heap::lock lock;  // in sections, or on threads without an m
@@ -21,6 +23,8 @@ struct scheduler {
   p* idle_p CAIRN_GUARDED_BY(lock) = nullptr;  // last in, first out
   m* idle_m CAIRN_GUARDED_BY(lock) = nullptr;
   unsigned n_idle_m CAIRN_GUARDED_BY(lock) = 0;
+  unsigned frozen CAIRN_GUARDED_BY(lock) = 0;  // threads
+  std::atomic<bool> wants_spares{false};       // somebody has had to be frozen; relaxed
   // Written under the lock; read without one. Sequentially consistent where proc.h says so.
   std::atomic<std::uint32_t> queued{0};   // in the global queue
   std::atomic<std::uint32_t> idle_ps{0};  // in the idle list
@@ -78,6 +82,7 @@ void hand(m& to, p* pp) noexcept;
 // Sleeps on the note, in the safe state. In a section before and after.
 void sleep_on_note(m& self) noexcept;
 void put_idle(p& pp) noexcept CAIRN_REQUIRES(sch.lock);
+void put_idle_m(m& worker) noexcept;
 p* take_idle() noexcept CAIRN_REQUIRES(sch.lock);
 // All Ps below `n` have been made.
 void change_limit(int n) noexcept;

@@ -22,6 +22,7 @@
 
 #include "cairn/detail/annotate.h"
 #include "sched/handshake.h"
+#include "sched/preempt.h"
 
 namespace cairn::sched {
 namespace {
@@ -68,6 +69,7 @@ void handle(int number, siginfo_t* info, void* context) {
     detail_m::answer_deferred(*self);
     self->interrupted = false;
   }
+  if (self != nullptr && is_ours(*info) && on_own_stack(*self)) freeze_if_asked(*self);
   errno = saved_errno;
 }
 

@@ -16,6 +16,7 @@
 #include "heap/metadata.h"
 #include "sched/deadlock.h"
 #include "sched/futex.h"
+#include "sched/preempt.h"
 #include "sched/records.h"
 #include "sched/registry.h"
 #include "sched/scheduler.h"
@@ -29,6 +30,7 @@ constexpr long k_most_sleep_ns = 1'000'000;  // what waits in `next` while its P
 constexpr int k_eager_rounds = 50;
 constexpr std::int64_t k_slice_ns = 10'000'000;
 constexpr std::int64_t k_blocked_ns = 10'000'000;
+constexpr std::int64_t k_insist_ns = 1'000'000;  // after it was asked
 constexpr std::int64_t k_release_ns = 2'000'000'000;
 
 // Raised by who wakes sysmon, which sleeps on it. The waker raises it and then looks whether sysmon is asleep; that says
@@ -39,15 +41,84 @@ std::atomic<bool> asleep{false};
 // What sysmon saw of a P when it looked last.
 struct sight {
   std::uint32_t tick = 0;
-  std::int64_t since = 0;
-  bool blocked = false;
-  std::int64_t blocked_since = 0;
+  std::int64_t since = 0;    // of this tick and this state
+  bool blocked = false;      // in the safe state
+  std::int64_t asked = 0;    // when the goroutine was asked to make room, or its thread was signalled
+  std::int64_t cpu_then = 0; // processor time of its thread at that time
 };
 sight sights[k_most_procs];  // sysmon's own
 
 bool others_wait(const p& pp) noexcept {
   return pp.queue.size() != 0 || pp.queue.peek_next() != nullptr ||
          sch.queued.load(std::memory_order_relaxed) != 0;
+}
+
+bool take_from(m& owner, p& pp, sight& seen) noexcept {
+  if (!take_p_away(owner, pp)) return false;
+  seen = {};
+  hand_off(pp);
+  return true;
+}
+
+// In blocking(), or waiting for something of the runtime's.
+bool look_after_blocked(m& owner, p& pp, sight& seen, std::int64_t now) noexcept {
+  // With nothing to do and a P to spare there is no hurry.
+  const bool wanted = others_wait(pp) || (sch.idle_ps.load(std::memory_order_relaxed) == 0 &&
+                                          sch.spinning.load(std::memory_order_relaxed) == 0);
+  if (!wanted && now - seen.since < k_blocked_ns) return false;
+  return take_from(owner, pp, seen);
+}
+
+// ---- those that run without a P ------------------------------------------------------------------------------------
+
+// Threads whose P was taken while they slept in the kernel. More than fit go unwatched until they call the scheduler.
+struct stray {
+  m* thread = nullptr;
+  goroutine* g = nullptr;
+  std::int64_t cpu_then = 0;
+};
+constexpr int k_strays = 256;
+stray strays[k_strays];  // sysmon's own
+
+void watch(m& thread) noexcept {
+  for (stray& s : strays) {
+    if (s.thread != nullptr) continue;
+    s = {&thread, thread.current_goroutine.load(std::memory_order_relaxed), cpu_time_of(thread)};
+    return;
+  }
+}
+
+void look_after_strays() noexcept {
+  for (stray& s : strays) {
+    if (s.thread == nullptr) continue;
+    if (s.thread->proc.load(std::memory_order_relaxed) != 0 ||
+        s.thread->current_goroutine.load(std::memory_order_relaxed) != s.g) {
+      s = {};
+      continue;
+    }
+    const std::int64_t cpu = cpu_time_of(*s.thread);
+    if (cpu - s.cpu_then < k_slice_ns) continue;
+    s.cpu_then = cpu;
+    request_freeze(*s.thread);
+  }
+}
+
+// ---- slices --------------------------------------------------------------------------------------------------------
+
+// The goroutine was asked and runs on, or sleeps in the kernel without having said so.
+bool insist(m& owner, p& pp, sight& seen, std::int64_t now) noexcept {
+  if (now - seen.asked < k_insist_ns) return false;
+  const std::int64_t cpu = cpu_time_of(owner);
+  const bool sleeps = cpu == seen.cpu_then;
+  seen.asked = now;
+  seen.cpu_then = cpu;
+  if (!sleeps) {
+    request_freeze(owner);
+    return true;
+  }
+  if (!take_from(owner, pp, seen)) return false;
+  watch(owner);
+  return true;
 }
 
 // True if something was done.
@@ -57,25 +128,16 @@ bool look_after(p& pp, sight& seen, std::int64_t now) noexcept {
   const std::uint32_t tick = pp.tick.load(std::memory_order_relaxed);
   const bool blocked = owner->state.load(std::memory_order_relaxed) == k_safe;
   if (tick != seen.tick || blocked != seen.blocked) {
-    seen = {tick, now, blocked, now};
+    seen = {tick, now, blocked, 0, 0};
     return false;
   }
-  if (blocked) {
-    // With nothing to do and a P to spare there is no hurry.
-    const bool wanted = others_wait(pp) || (sch.idle_ps.load(std::memory_order_relaxed) == 0 &&
-                                            sch.spinning.load(std::memory_order_relaxed) == 0);
-    if (!wanted && now - seen.blocked_since < k_blocked_ns) return false;
-    if (!take_p_away(*owner, pp)) return false;
-    seen = {};
-    hand_off(pp);
-    return true;
-  }
-  if (now - seen.since >= k_slice_ns && !pp.preempt.load(std::memory_order_relaxed)) {
-    pp.preempt.store(true, std::memory_order_relaxed);
-    seen.since = now;
-    return true;
-  }
-  return false;
+  if (blocked) return look_after_blocked(*owner, pp, seen, now);
+  if (now - seen.since < k_slice_ns || !others_wait(pp)) return false;
+  if (seen.asked != 0) return insist(*owner, pp, seen, now);
+  pp.preempt.store(true, std::memory_order_relaxed);
+  seen.asked = now;
+  seen.cpu_then = cpu_time_of(*owner);
+  return true;
 }
 
 bool look_after_all() noexcept {
@@ -86,6 +148,7 @@ bool look_after_all() noexcept {
     did |= look_after(*sch.all[i], sights[i], now);
     waiting |= others_wait(*sch.all[i]);
   }
+  look_after_strays();
   if (waiting && sch.idle_ps.load(std::memory_order_relaxed) != 0) wake_one();
   return did;
 }

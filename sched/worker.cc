@@ -64,7 +64,8 @@ int start_thread(void* (*body)(void*)) noexcept {
 
 bool is_worker_wanted() noexcept {
   heap::lock_guard held(sch.lock);
-  return sch.idle_p != nullptr && sch.idle_m == nullptr;
+  return (sch.idle_p != nullptr && sch.idle_m == nullptr) ||
+         (sch.wants_spares.load(std::memory_order_relaxed) && sch.n_idle_m < k_spare_workers);
 }
 
 // Said once in a while: a program that may have no more threads goes on with those that it has.

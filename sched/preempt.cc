@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+#include "sched/preempt.h"
+
+#include <time.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+
+#include "heap/delay.h"
+#include "sched/handshake.h"
+#include "sched/scheduler.h"
+#include "sched/signal.h"
+#include "sched/worker.h"
+
+namespace cairn::sched {
+namespace {
+
+// More: a program with very many goroutines that never call the library pays a thread for each. Less: they wait in line.
+unsigned most_frozen() noexcept {
+  return std::max(64u, 8u * static_cast<unsigned>(sch.limit.load(std::memory_order_relaxed)));
+}
+
+// A worker that sleeps, to take over the P. Null: the goroutine goes on; sysmon asks again.
+m* take_spare() noexcept {
+  m* spare = nullptr;
+  unsigned left = 0;
+  {
+    heap::lock_guard held(sch.lock);
+    if (sch.frozen >= most_frozen()) return nullptr;
+    spare = sch.idle_m;
+    if (spare != nullptr) {
+      sch.idle_m = spare->next_idle;
+      --sch.n_idle_m;
+      ++sch.frozen;
+    }
+    left = sch.n_idle_m;
+  }
+  if (left < k_spare_workers) request_worker();
+  return spare;
+}
+
+void thaw(m& self, goroutine& g) noexcept {
+  if (g.thread_locks == 0) g.bound = nullptr;
+  g.status.store(g_status::running, std::memory_order_relaxed);
+  self.chosen = nullptr;
+  heap::lock_guard held(sch.lock);
+  --sch.frozen;
+}
+
+// In a section, on the goroutine's stack.
+void freeze(m& self, goroutine& g, m& spare) noexcept {
+  p* pp = drop_p(self);
+  g.bound = &self;
+  g.is_frozen = true;
+  self.interrupted = true;
+  g.status.store(g_status::runnable, std::memory_order_release);  // with who lists goroutines
+  heap::maybe_delay("sched.freeze");
+  put_global(&g);
+  if (pp != nullptr) {
+    hand(spare, pp);
+  } else {  // it was running without one
+    put_idle_m(spare);
+    wake_one();
+  }
+  sleep_on_note(self);
+  self.interrupted = false;
+  thaw(self, g);
+}
+
+}  // namespace
+
+bool is_frozen(const goroutine& g) noexcept { return g.is_frozen; }
+
+void request_freeze(m& thread) noexcept {
+  if (!sch.wants_spares.exchange(true, std::memory_order_relaxed)) request_worker();
+  thread.freeze_wanted.store(true, std::memory_order_relaxed);  // the signal comes after it
+  send_signal(thread);
+}
+
+void freeze_if_asked(m& self) noexcept {
+  if (!self.freeze_wanted.load(std::memory_order_relaxed)) return;
+  self.freeze_wanted.store(false, std::memory_order_relaxed);
+  goroutine* g = self.current_goroutine.load(std::memory_order_relaxed);
+  if (!self.is_worker || g == nullptr || self.freeze_off != 0 || g->preempt_off != 0 || g->is_orphan()) return;
+  if (self.depth.load(std::memory_order_relaxed) != 0 || self.state.load(std::memory_order_relaxed) != k_running)
+    return;
+  enter_section();
+  if (m* spare = take_spare()) freeze(self, *g, *spare);
+  leave_section();
+}
+
+std::int64_t cpu_time_of(const m& thread) noexcept {
+  constexpr clockid_t k_thread_clock = 6;  // as the kernel encodes the scheduler's clock of one thread
+  const clockid_t clock = static_cast<clockid_t>(~static_cast<unsigned>(thread.tid) << 3) | k_thread_clock;
+  const int saved_errno = errno;
+  timespec t{};
+  const int error = clock_gettime(clock, &t);
+  errno = saved_errno;
+  return error != 0 ? 0 : std::int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
+}
+
+}  // namespace cairn::sched

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+//
+// Preemption of goroutines that do not call the library.
+//
+// A goroutine that has run for a slice while others wait is asked first: p::preempt, which every park, yield and slow
+// path of allocation looks at. If it goes on, its thread is frozen: sysmon sends the runtime's signal, and the handler
+// puts the goroutine into the global queue, gives the P to another worker, and sleeps, with everything that the goroutine
+// has in registers below it on its own stack. When its turn comes, whoever takes it from the queue hands the P to that
+// same thread. No register and no thread-local variable moves to another thread, so the goroutine may be inside
+// libc, hold a std::mutex, or have taken a thread-local's address.
+// (Shiina, Iwasaki, Taura, Balaji: Lightweight Preemptive User-Level Threads, PPoPP 2021, call it KLT-switching.)
+//
+// A thread that sleeps in the kernel is not signalled, for calls like nanosleep would return early: its P is taken
+// (sched/proc.h). It goes on without one when it wakes; if it then runs for a slice it is frozen too.
+//
+// Why nothing hangs. What a frozen goroutine holds may be waited for, so:
+//   D1  nobody who is needed to make it run again takes a lock that a goroutine can hold outside a section: no
+//       malloc, stdio, dl*, pthread_create in the scheduler, the handler, sysmon. New threads come from the maker.
+//   D2  a thread is frozen only if a worker that sleeps takes its P, so that the queue is looked at.
+//   D3  whoever waits for what it holds loses its P after a slice: by being frozen if it spins, by having the P taken
+//       if it sleeps.
+//   D4  frozen ones wait in the global queue, first in first out, which every 61st slice of a P begins with.
+//   D5  the handler blocks no signal that the C library sends to all threads (setuid, pthread_cancel).
+// What holds a lock of the runtime outside sections (the registry's, the cycle's) is not frozen: no_freeze.
+//
+// For the collector a frozen thread is one in the safe state that was interrupted: each handshake shades what its saved
+// registers hold, and its caches are left alone.
+#pragma once
+#include <cstdint>
+
+#include "sched/m.h"
+
+namespace cairn::sched {
+
+struct p;
+
+// By sysmon: asks `thread`, whose goroutine has had its slice, to be frozen.
+void request_freeze(m& thread) noexcept;
+// In the handler of the runtime's signal, which has interrupted `self` on its goroutine's stack.
+void freeze_if_asked(m& self) noexcept;
+// Of a goroutine that was taken from a queue: its thread is frozen.
+bool is_frozen(const goroutine& g) noexcept;
+
+// ns of processor time that the thread has used; 0 if it is gone. Some 300 ns.
+std::int64_t cpu_time_of(const m& thread) noexcept;
+
+// The calling thread is not frozen while one exists. It must not park.
+class no_freeze {
+ public:
+  no_freeze() noexcept : self_(current()) {
+    if (self_ != nullptr) ++self_->freeze_off;
+  }
+  ~no_freeze() {
+    if (self_ != nullptr) --self_->freeze_off;
+  }
+  no_freeze(const no_freeze&) = delete;
+  no_freeze& operator=(const no_freeze&) = delete;
+
+ private:
+  m* self_;
+};
+
+}  // namespace cairn::sched
