@@ -51,7 +51,8 @@ timer_slot& timers::slot_at(std::uint32_t number) noexcept {
 }
 
 timer_slot* timers::take_slot() noexcept {
-  while (lowest_ < k_chunks && chunks_[lowest_].slots != nullptr && chunks_[lowest_].used == chunk_slots(lowest_))
+  while (lowest_ < k_chunks && chunks_[lowest_].slots != nullptr &&
+         chunks_[lowest_].used == chunk_slots(lowest_))
     ++lowest_;
   if (lowest_ == k_chunks) return nullptr;
   chunk& c = chunks_[lowest_];
@@ -303,8 +304,8 @@ timer_change timers::take_over(timer_slot& from, timer& t, std::int64_t when) no
     if (s == nullptr) return {false, true, false};
     is_first = earliest_.load(std::memory_order_relaxed) < earliest_before;
     heap::maybe_delay("timer in two slots");
-    from.word.store(0, std::memory_order_release);            // with clean and claim_due
-    s->word.store(word_of(t), std::memory_order_release);     // with stop, claim, claim_due
+    from.word.store(0, std::memory_order_release);         // with clean and claim_due
+    s->word.store(word_of(t), std::memory_order_release);  // with stop, claim, claim_due
   }
   old_owner->zombies_.fetch_add(1, std::memory_order_relaxed);
   return {true, true, is_first};
@@ -338,7 +339,8 @@ timer_slot* timers::claim_due(std::int64_t now) noexcept {
     const entry top = entries_[0];
     timer_slot& s = slot_at(top.slot);
     std::uintptr_t word = s.word.load(std::memory_order_acquire);  // with stop and the ends of claims
-    const std::int64_t when = s.when.load(std::memory_order_relaxed);  // goes up only, so it may be used at once
+    const std::int64_t when = s.when.load(
+        std::memory_order_relaxed);  // goes up only, so it may be used at once
     if (word == 0) {
       remove_zombie(0, s);
     } else if (when > top.when) {

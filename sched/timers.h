@@ -67,18 +67,18 @@ struct timer {
   timer(const timer&) = delete;
   timer& operator=(const timer&) = delete;
 
-  function call;            // constant while the timer is active
-  std::int64_t period = 0;  // 0: one shot. Written by start and reset
+  function call;                           // constant while the timer is active
+  std::int64_t period = 0;                 // 0: one shot. Written by start and reset
   std::atomic<timer_slot*> slot{nullptr};  // of the last start; owner: timers
 };
 
 // A slot of a heap; sched/timers.cc.
 struct timer_slot {
   std::atomic<std::uintptr_t> word;  // see the head comment
-  std::atomic<std::int64_t> when;    // the time that counts. Written under the lock (new) or under a claim, only up
-  timers* owner;                     // constant
-  std::uint32_t number;              // constant
-  std::uint32_t next_free;           // number + 1 of the next free slot of the chunk; under the lock
+  std::atomic<std::int64_t> when;  // the time that counts. Written under the lock (new) or under a claim, only up
+  timers* owner;                   // constant
+  std::uint32_t number;            // constant
+  std::uint32_t next_free;         // number + 1 of the next free slot of the chunk; under the lock
 };
 static_assert(sizeof(timer_slot) == 32, "two in a cache line");
 
@@ -195,8 +195,8 @@ class timers {
   entry* entries_ CAIRN_GUARDED_BY(lock_) = nullptr;
   std::size_t capacity_ CAIRN_GUARDED_BY(lock_) = 0;
   std::size_t touched_ CAIRN_GUARDED_BY(lock_) = 0;  // entries whose memory was used since it was last given back
-  std::size_t cursor_ CAIRN_GUARDED_BY(lock_) = 0;   // clean() has looked at what is from here on
-  unsigned lowest_ CAIRN_GUARDED_BY(lock_) = 0;      // chunks below it are full
+  std::size_t cursor_ CAIRN_GUARDED_BY(lock_) = 0;  // clean() has looked at what is from here on
+  unsigned lowest_ CAIRN_GUARDED_BY(lock_) = 0;     // chunks below it are full
   chunk chunks_[k_chunks] CAIRN_GUARDED_BY(lock_) = {};
 };
 
