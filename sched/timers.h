@@ -59,8 +59,8 @@ class timers;
 // any thread, together with all others. It must not go away or be moved while it is active.
 struct timer {
   // Called inside a runtime section, with no lock held, on whichever thread runs the heap's timers. Short: it readies a
-  // goroutine or queues work. A one-shot timer may be started again by it, or by whom it wakes, and may be freed by whom
-  // it wakes: then waking is the last thing that the function does with `t`. It must not stop or reset `t` itself.
+  // goroutine or queues work. A one-shot timer may be started again by it, or by whom it wakes, and may be freed by
+  // whom it wakes: then waking is the last thing that the function does with `t`. It must not stop or reset `t` itself.
   using function = void (*)(timer& t, std::int64_t now);
 
   constexpr explicit timer(function f = nullptr) noexcept : call(f) {}
