@@ -333,9 +333,10 @@ timer_change timers::reset(timer& t, std::int64_t when, std::int64_t period) noe
 // ---- running ----
 
 // The slot of the first timer if that is due, claimed; its entry is the first one. Else null, and then the first
-// entry's time is that of a timer, unless a claimed timer is due: run_due comes again for that.
-timer_slot* timers::claim_due(std::int64_t now) noexcept {
-  while (count_.load(std::memory_order_relaxed) != 0) {
+// entry's time is that of a timer, unless a claimed timer is due or the steps, each a sift, are used up: run_due comes
+// again for that.
+timer_slot* timers::claim_due(std::int64_t now, int& steps) noexcept {
+  while (count_.load(std::memory_order_relaxed) != 0 && --steps >= 0) {
     const entry top = entries_[0];
     timer_slot& s = slot_at(top.slot);
     std::uintptr_t word = s.word.load(std::memory_order_acquire);  // with stop and the ends of claims
@@ -374,15 +375,16 @@ bool timers::arm_again(timer_slot& s, timer& t, std::int64_t now) noexcept {
 std::int64_t timers::run_due(std::int64_t now) noexcept {
   if (earliest() > now && !too_many_zombies()) return earliest();
   timer_slot* fired = nullptr;  // its timer is not active any more
-  for (int n = 0;; ++n) {
+  int steps = k_most_at_once;   // a timer costs at least one
+  for (bool first = true;; first = false) {
     timer_slot* due = nullptr;
     timer* t = nullptr;
     bool periodic = false;
     {
       const heap::lock_guard guard(lock_);
       if (fired != nullptr) give_slot(*fired);
-      if (n == 0 && too_many_zombies()) clean();
-      if (n < k_most_at_once) due = claim_due(now);
+      if (first && too_many_zombies()) clean();
+      due = claim_due(now, steps);
       if (due != nullptr) {
         t = timer_of(due->word.load(std::memory_order_relaxed));
         periodic = arm_again(*due, *t, now);

@@ -26,9 +26,9 @@
 //   entry.when <= slot.when while the slot names a timer; earliest() <= entries[0].when
 //   entries == active timers + zombies, when nobody is inside a call
 //
-// Zombies at the top go at once. When they are more than a quarter, every start and run_due looks at some entries
-// more and takes out those that are zombies: bounded work, for the lock is held and the section delays handshakes.
-// That is also why run_due runs k_most_at_once timers and returns.
+// Zombies that come to the top go then. When they are more than a quarter, every start and run_due looks at some
+// entries more and takes out those that are zombies. All work of a call is bounded by k_most_at_once, for the lock is
+// held and the section delays handshakes: run_due runs so many timers and returns.
 //
 // Timers of equal times fire in the order in which they were started, as long as they are in one heap and were not
 // reset. Times are ns of the monotonic clock (sched/futex.h).
@@ -181,7 +181,7 @@ class timers {
   timer_slot* insert(timer& t, std::int64_t when, std::uintptr_t word) noexcept CAIRN_REQUIRES(lock_);
   timer_change take_over(timer_slot& from, timer& t, std::int64_t when) noexcept CAIRN_EXCLUDES(lock_);
 
-  timer_slot* claim_due(std::int64_t now) noexcept CAIRN_REQUIRES(lock_);
+  timer_slot* claim_due(std::int64_t now, int& steps) noexcept CAIRN_REQUIRES(lock_);
   bool arm_again(timer_slot& s, timer& t, std::int64_t now) noexcept CAIRN_REQUIRES(lock_);
 
   // Written under the lock, the first also read without.

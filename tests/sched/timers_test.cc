@@ -259,6 +259,24 @@ TEST(Timers, RunDueMakesTheEarliestTimeTrueAgain) {
   EXPECT_EQ(heap.active(), 21u);
 }
 
+TEST(Timers, NoCallDoesMoreThanAFewSteps) {
+  timers heap;
+  std::vector<noting> all(5000);
+  for (noting& t : all) heap.start(t, 10);
+  noting last;
+  heap.start(last, 11);
+  for (noting& t : all) timers::stop(t);
+  std::size_t zombies = heap.zombies();
+  EXPECT_EQ(zombies, all.size());
+  while (heap.run_due(20) <= 20) {
+    EXPECT_GE(heap.zombies() + 2 * timers::k_most_at_once, zombies);
+    EXPECT_LT(heap.zombies(), zombies) << "each call gets on";
+    zombies = heap.zombies();
+  }
+  EXPECT_EQ(last.fired, 1);
+  EXPECT_EQ(heap.zombies(), 0u);
+}
+
 TEST(Timers, MoveToAnotherHeap) {
   timers from, to;
   std::vector<int> order;
