@@ -31,6 +31,7 @@ struct poll_entry {
 namespace {
 
 constexpr std::size_t k_page_entries = 256;
+constexpr std::size_t k_pointer_bytes = sizeof(void*);
 constexpr std::uint64_t k_interrupt = ~std::uint64_t{0};  // no descriptor's, for those are not negative
 
 class errno_keeper {
@@ -54,17 +55,17 @@ std::size_t round_up(std::size_t n, std::size_t to) noexcept { return (n + to - 
 bool netpoll::reserve_page(std::size_t index) noexcept {
   const std::size_t unit = heap::the_os().physical_page_bytes();
   if (index >= page_count_) {
-    const std::size_t bytes = round_up(std::max(index + 1, 2 * page_count_) * sizeof(poll_entry*), unit);
+    const std::size_t bytes = round_up(std::max(index + 1, 2 * page_count_) * k_pointer_bytes, unit);
     auto** larger = static_cast<poll_entry**>(heap::metadata_map(bytes));
     if (larger == nullptr) return false;
     if (pages_ != nullptr) {
       std::copy_n(pages_, page_count_, larger);
-      const std::size_t old_bytes = page_count_ * sizeof(poll_entry*);  // whole pages, as all were
+      const std::size_t old_bytes = page_count_ * k_pointer_bytes;  // whole pages, as all were
       heap::the_os().release(pages_, old_bytes);
       heap::metadata_note(-static_cast<std::ptrdiff_t>(old_bytes));
     }
     pages_ = larger;
-    page_count_ = bytes / sizeof(poll_entry*);
+    page_count_ = bytes / k_pointer_bytes;
   }
   if (pages_[index] == nullptr) {
     pages_[index] = static_cast<poll_entry*>(heap::metadata_map(k_page_entries * sizeof(poll_entry)));
