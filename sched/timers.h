@@ -3,21 +3,22 @@
 //
 // The timers of one P: a 4-ary heap of times, maintained lazily.
 //
-// A timer that is started gets a *slot* of the heap that it is started in; an entry of the heap is a time and the
-// number of a slot. The slot, not the timer, says whether the timer is active, and slots are never unmapped. So a timer
-// is stopped by one CAS on its slot, from any thread and without the heap's lock, and its record may be freed at once:
-// what stays behind, an entry whose slot names no timer (a "zombie"), knows nothing of it. A timer is put off by
-// writing the later time into its slot, likewise; the entry, too early now, is corrected when it comes to the top. Only
-// a start, and a reset to an earlier time (which moves the timer to a new slot), take the lock: of the heap of the
-// caller's own P, so that it is nearly always free.
+// A timer that is started gets a *slot* of the heap that it is started in; an entry of the heap is a time and
+// the number of a slot. The slot, not the timer, says whether the timer is active, and slots are never
+// unmapped. So a timer is stopped by a few instructions on its slot, from any thread and without the heap's
+// lock, and its record may be freed at once: what stays behind, an entry whose slot names no timer (a
+// "zombie"), knows nothing of it. A timer is put off by writing the later time into its slot, likewise; the
+// entry, too early now, is corrected when it comes to the top. Only a start, and a reset to an earlier time
+// (which moves the timer to a new slot), take the lock: of the heap of the caller's own P, so that it is nearly
+// always free.
 //
 // The word of a slot:
 //
 //   0 -> t                start; under the lock of the heap
 //   0 -> t|k_claimed      of the slot that a timer is moved to: before its old slot becomes 0
-//   t -> 0                stop. The entry is a zombie; whoever takes it out of the heap frees the slot
-//   t -> t|k_claimed      by who fires, resets or moves the timer: only they may look into t
-//   t|k_claimed -> 0      a one-shot timer was fired (its entry is gone: the slot is freed), or moved (a zombie)
+//   t -> t|k_claimed      by who stops, fires, resets or moves the timer: only they look into t, and into the slot
+//   t|k_claimed -> 0      a one-shot timer was fired (its entry is gone: the slot is freed), or the timer was stopped
+//                         or moved (a zombie: whoever takes the entry out of the heap frees the slot)
 //   t|k_claimed -> t      a periodic timer was fired; the timer was put off; nothing was done
 //
 // Whoever stops or resets a timer waits for a claim to end; so nobody ever waits for a claim with a heap's lock held,
@@ -162,6 +163,7 @@ class timers {
   static unsigned chunk_of(std::uint32_t slot) noexcept;
   static timer* timer_of(std::uintptr_t word) noexcept { return reinterpret_cast<timer*>(word & ~k_claimed); }
   static timer_slot* claim(timer& t) noexcept;
+  static void make_zombie(timer_slot& s) noexcept;
 
   timer_slot& slot_at(std::uint32_t number) noexcept CAIRN_REQUIRES(lock_);
   timer_slot* take_slot() noexcept CAIRN_REQUIRES(lock_);
@@ -187,9 +189,8 @@ class timers {
   // Written under the lock, the first also read without.
   std::atomic<std::int64_t> earliest_{k_never};
   std::atomic<std::uint32_t> count_{0};  // entries
-  // Added to by who makes a zombie (after it has), taken from by who removes it: may be off by those under way, and
-  // below 0.
-  std::atomic<std::int32_t> zombies_{0};
+  // Added to before a zombie is made, taken from after it was removed: too high by those under way, never too low.
+  std::atomic<std::uint32_t> zombies_{0};
   heap::lock lock_;
   std::uint32_t order_ CAIRN_GUARDED_BY(lock_) = 0;
   entry* entries_ CAIRN_GUARDED_BY(lock_) = nullptr;
