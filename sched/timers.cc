@@ -51,7 +51,8 @@ timer_slot& timers::slot_at(std::uint32_t number) noexcept {
 }
 
 timer_slot* timers::take_slot() noexcept {
-  while (lowest_ < k_chunks && chunks_[lowest_].slots != nullptr && chunks_[lowest_].used == chunk_slots(lowest_))
+  while (lowest_ < k_chunks && chunks_[lowest_].slots != nullptr &&
+         chunks_[lowest_].used == chunk_slots(lowest_))
     ++lowest_;
   if (lowest_ == k_chunks) return nullptr;
   chunk& c = chunks_[lowest_];
@@ -181,8 +182,7 @@ void timers::put_off_top(std::int64_t when) noexcept {
 // ---- zombies ----
 
 bool timers::too_many_zombies() const noexcept {
-  const std::int32_t z = zombies_.load(std::memory_order_relaxed);
-  return z > 0 && static_cast<std::uint32_t>(z) > count_.load(std::memory_order_relaxed) / 4;
+  return zombies_.load(std::memory_order_relaxed) > count_.load(std::memory_order_relaxed) / 4;
 }
 
 void timers::remove_zombie(std::size_t at, timer_slot& s) noexcept {
@@ -199,20 +199,18 @@ void timers::clean() noexcept {
     if (cursor_ == 0) return;
     --cursor_;
     timer_slot& s = slot_at(entries_[cursor_].slot);
-    // Acquire: pairs with stop, so that whoever gets the slot next comes after it.
+    // Acquire: pairs with make_zombie, so that whoever gets the slot next comes after it.
     if (s.word.load(std::memory_order_acquire) == 0) remove_zombie(cursor_, s);
   }
 }
 
 std::size_t timers::active() const noexcept {
-  const std::int64_t n = static_cast<std::int64_t>(count_.load(std::memory_order_relaxed)) -
-                         zombies_.load(std::memory_order_relaxed);
-  return n < 0 ? 0 : static_cast<std::size_t>(n);
+  const std::size_t dead = zombies();
+  const std::size_t all = count_.load(std::memory_order_relaxed);
+  return all < dead ? 0 : all - dead;
 }
 
-std::size_t timers::zombies() const noexcept {
-  return static_cast<std::size_t>(std::max(zombies_.load(std::memory_order_relaxed), 0));
-}
+std::size_t timers::zombies() const noexcept { return zombies_.load(std::memory_order_relaxed); }
 
 // ---- start, stop, reset ----
 
@@ -228,7 +226,7 @@ timer_slot* timers::insert(timer& t, std::int64_t when, std::uintptr_t word) noe
   timer_slot* s = take_slot();
   if (s == nullptr) return nullptr;
   s->when.store(when, std::memory_order_relaxed);
-  // Release, both: stop and reset find the slot through the timer, and claim_due the timer through the slot.
+  // Release, both: claim finds the slot through the timer, and claim_due the timer through the slot.
   s->word.store(word, std::memory_order_release);
   t.slot.store(s, std::memory_order_release);
   const std::uint32_t count = count_.load(std::memory_order_relaxed);
@@ -248,27 +246,6 @@ timer_change timers::start(timer& t, std::int64_t when, std::int64_t period) noe
   return {done, false, done && earliest_.load(std::memory_order_relaxed) < earliest_before};
 }
 
-bool timers::stop(timer& t) noexcept {
-  const std::uintptr_t active = word_of(t);
-  for (claim_wait wait;;) {
-    timer_slot* s = t.slot.load(std::memory_order_acquire);  // with insert
-    if (s == nullptr) return false;
-    std::uintptr_t seen = active;
-    // Acquire, on failure too: pairs with the end of a claim, so that the function's work happened before. Release:
-    // with clean and claim_due.
-    if (s->word.compare_exchange_strong(seen, 0, std::memory_order_acq_rel, std::memory_order_acquire)) {
-      heap::maybe_delay("timer stopped, not counted");
-      s->owner->zombies_.fetch_add(1, std::memory_order_relaxed);
-      return true;
-    }
-    if (seen == (active | k_claimed)) {
-      wait.once();
-    } else if (t.slot.load(std::memory_order_acquire) == s) {  // else it was moved meanwhile
-      return false;
-    }
-  }
-}
-
 // The timer's slot, with the caller's claim on it; null if the timer is not active.
 timer_slot* timers::claim(timer& t) noexcept {
   const std::uintptr_t active = word_of(t);
@@ -276,7 +253,7 @@ timer_slot* timers::claim(timer& t) noexcept {
     timer_slot* s = t.slot.load(std::memory_order_acquire);  // with insert
     if (s == nullptr) return nullptr;
     std::uintptr_t seen = active;
-    // Acquire: pairs with the end of the last claim.
+    // Acquire, on failure too: pairs with the end of the last claim, so that the function's work happened before.
     if (s->word.compare_exchange_strong(seen, active | k_claimed, std::memory_order_acquire,
                                         std::memory_order_acquire))
       return s;
@@ -288,26 +265,35 @@ timer_slot* timers::claim(timer& t) noexcept {
   }
 }
 
+// Ends the caller's claim. Counted first: whoever removes it, after which the slot's memory may be gone, finds
+// it counted.
+void timers::make_zombie(timer_slot& s) noexcept {
+  s.owner->zombies_.fetch_add(1, std::memory_order_relaxed);
+  s.word.store(0, std::memory_order_release);  // with claim, clean and claim_due
+}
+
+bool timers::stop(timer& t) noexcept {
+  timer_slot* s = claim(t);
+  if (s == nullptr) return false;
+  heap::maybe_delay("timer claimed for stop");
+  make_zombie(*s);
+  return true;
+}
+
 // Moves a timer from the slot that the caller has claimed to a new one of this heap. The claim ends if that was done.
 // The two words overlap, so that for_each misses no timer, and the new one is claimed as long as the old one names the
 // timer, so that nobody fires or frees it meanwhile.
 timer_change timers::take_over(timer_slot& from, timer& t, std::int64_t when) noexcept {
-  timers* const old_owner = from.owner;
-  bool is_first = false;
-  {
-    const heap::lock_guard guard(lock_);
-    const std::int64_t earliest_before = earliest_.load(std::memory_order_relaxed);
-    if (too_many_zombies()) clean();
-    timer_slot* s = insert(t, when, word_of(t) | k_claimed);
-    publish_earliest();
-    if (s == nullptr) return {false, true, false};
-    is_first = earliest_.load(std::memory_order_relaxed) < earliest_before;
-    heap::maybe_delay("timer in two slots");
-    from.word.store(0, std::memory_order_release);            // with clean and claim_due
-    s->word.store(word_of(t), std::memory_order_release);     // with stop, claim, claim_due
-  }
-  old_owner->zombies_.fetch_add(1, std::memory_order_relaxed);
-  return {true, true, is_first};
+  const heap::lock_guard guard(lock_);
+  const std::int64_t earliest_before = earliest_.load(std::memory_order_relaxed);
+  if (too_many_zombies()) clean();
+  timer_slot* s = insert(t, when, word_of(t) | k_claimed);
+  publish_earliest();
+  if (s == nullptr) return {false, true, false};
+  heap::maybe_delay("timer in two slots");
+  make_zombie(from);
+  s->word.store(word_of(t), std::memory_order_release);  // ends the claim: with claim, claim_due
+  return {true, true, earliest_.load(std::memory_order_relaxed) < earliest_before};
 }
 
 timer_change timers::reset(timer& t, std::int64_t when, std::int64_t period) noexcept {
@@ -325,20 +311,22 @@ timer_change timers::reset(timer& t, std::int64_t when, std::int64_t period) noe
   } else {
     s->when.store(when, std::memory_order_relaxed);
   }
-  s->word.store(word_of(t), std::memory_order_release);  // ends the claim: with stop, claim, claim_due
+  s->word.store(word_of(t), std::memory_order_release);  // ends the claim: with claim, claim_due
   return change;
 }
 
 // ---- running ----
 
 // The slot of the first timer if that is due, claimed; its entry is the first one. Else null, and then the first
-// entry's time is that of a timer, unless a claimed timer is due: run_due comes again for that.
-timer_slot* timers::claim_due(std::int64_t now) noexcept {
-  while (count_.load(std::memory_order_relaxed) != 0) {
+// entry's time is that of a timer, unless a claimed timer is due or the steps, each a sift, are used up: run_due comes
+// again for that.
+timer_slot* timers::claim_due(std::int64_t now, int& steps) noexcept {
+  while (count_.load(std::memory_order_relaxed) != 0 && --steps >= 0) {
     const entry top = entries_[0];
     timer_slot& s = slot_at(top.slot);
-    std::uintptr_t word = s.word.load(std::memory_order_acquire);  // with stop and the ends of claims
-    const std::int64_t when = s.when.load(std::memory_order_relaxed);  // goes up only, so it may be used at once
+    std::uintptr_t word = s.word.load(std::memory_order_acquire);  // with the ends of claims
+    const std::int64_t when = s.when.load(
+        std::memory_order_relaxed);  // goes up only, so it may be used at once
     if (word == 0) {
       remove_zombie(0, s);
     } else if (when > top.when) {
@@ -372,15 +360,16 @@ bool timers::arm_again(timer_slot& s, timer& t, std::int64_t now) noexcept {
 std::int64_t timers::run_due(std::int64_t now) noexcept {
   if (earliest() > now && !too_many_zombies()) return earliest();
   timer_slot* fired = nullptr;  // its timer is not active any more
-  for (int n = 0;; ++n) {
+  int steps = k_most_at_once;   // a timer costs at least one
+  for (bool first = true;; first = false) {
     timer_slot* due = nullptr;
     timer* t = nullptr;
     bool periodic = false;
     {
       const heap::lock_guard guard(lock_);
       if (fired != nullptr) give_slot(*fired);
-      if (n == 0 && too_many_zombies()) clean();
-      if (n < k_most_at_once) due = claim_due(now);
+      if (first && too_many_zombies()) clean();
+      due = claim_due(now, steps);
       if (due != nullptr) {
         t = timer_of(due->word.load(std::memory_order_relaxed));
         periodic = arm_again(*due, *t, now);
@@ -391,7 +380,7 @@ std::int64_t timers::run_due(std::int64_t now) noexcept {
     heap::maybe_delay("timer about to fire");
     t->call(*t, now);
     heap::maybe_delay("timer fired");
-    // Release: pairs with stop and claim, which wait for this. A one-shot timer may be gone by now.
+    // Release: pairs with claim, which waits for this. A one-shot timer may be gone by now.
     due->word.store(periodic ? word_of(*t) : 0, std::memory_order_release);
     fired = periodic ? nullptr : due;
   }

@@ -3,21 +3,22 @@
 //
 // The timers of one P: a 4-ary heap of times, maintained lazily.
 //
-// A timer that is started gets a *slot* of the heap that it is started in; an entry of the heap is a time and the
-// number of a slot. The slot, not the timer, says whether the timer is active, and slots are never unmapped. So a timer
-// is stopped by one CAS on its slot, from any thread and without the heap's lock, and its record may be freed at once:
-// what stays behind, an entry whose slot names no timer (a "zombie"), knows nothing of it. A timer is put off by
-// writing the later time into its slot, likewise; the entry, too early now, is corrected when it comes to the top. Only
-// a start, and a reset to an earlier time (which moves the timer to a new slot), take the lock: of the heap of the
-// caller's own P, so that it is nearly always free.
+// A timer that is started gets a *slot* of the heap that it is started in; an entry of the heap is a time and
+// the number of a slot. The slot, not the timer, says whether the timer is active, and slots are never
+// unmapped. So a timer is stopped by a few instructions on its slot, from any thread and without the heap's
+// lock, and its record may be freed at once: what stays behind, an entry whose slot names no timer (a
+// "zombie"), knows nothing of it. A timer is put off by writing the later time into its slot, likewise; the
+// entry, too early now, is corrected when it comes to the top. Only a start, and a reset to an earlier time
+// (which moves the timer to a new slot), take the lock: of the heap of the caller's own P, so that it is nearly
+// always free.
 //
 // The word of a slot:
 //
 //   0 -> t                start; under the lock of the heap
 //   0 -> t|k_claimed      of the slot that a timer is moved to: before its old slot becomes 0
-//   t -> 0                stop. The entry is a zombie; whoever takes it out of the heap frees the slot
-//   t -> t|k_claimed      by who fires, resets or moves the timer: only they may look into t
-//   t|k_claimed -> 0      a one-shot timer was fired (its entry is gone: the slot is freed), or moved (a zombie)
+//   t -> t|k_claimed      by who stops, fires, resets or moves the timer: only they look into t, and into the slot
+//   t|k_claimed -> 0      a one-shot timer was fired (its entry is gone: the slot is freed), or the timer was stopped
+//                         or moved (a zombie: whoever takes the entry out of the heap frees the slot)
 //   t|k_claimed -> t      a periodic timer was fired; the timer was put off; nothing was done
 //
 // Whoever stops or resets a timer waits for a claim to end; so nobody ever waits for a claim with a heap's lock held,
@@ -26,9 +27,9 @@
 //   entry.when <= slot.when while the slot names a timer; earliest() <= entries[0].when
 //   entries == active timers + zombies, when nobody is inside a call
 //
-// Zombies at the top go at once. When they are more than a quarter, every start and run_due looks at some entries
-// more and takes out those that are zombies: bounded work, for the lock is held and the section delays handshakes.
-// That is also why run_due runs k_most_at_once timers and returns.
+// Zombies that come to the top go then. When they are more than a quarter, every start and run_due looks at some
+// entries more and takes out those that are zombies. All work of a call is bounded by k_most_at_once, for the lock is
+// held and the section delays handshakes: run_due runs so many timers and returns.
 //
 // Timers of equal times fire in the order in which they were started, as long as they are in one heap and were not
 // reset. Times are ns of the monotonic clock (sched/futex.h).
@@ -59,26 +60,26 @@ class timers;
 // any thread, together with all others. It must not go away or be moved while it is active.
 struct timer {
   // Called inside a runtime section, with no lock held, on whichever thread runs the heap's timers. Short: it readies a
-  // goroutine or queues work. A one-shot timer may be started again by it, or by whom it wakes, and may be freed by whom
-  // it wakes: then waking is the last thing that the function does with `t`. It must not stop or reset `t` itself.
+  // goroutine or queues work. A one-shot timer may be started again by it, or by whom it wakes, and may be freed by
+  // whom it wakes: then waking is the last thing that the function does with `t`. It must not stop or reset `t` itself.
   using function = void (*)(timer& t, std::int64_t now);
 
   constexpr explicit timer(function f = nullptr) noexcept : call(f) {}
   timer(const timer&) = delete;
   timer& operator=(const timer&) = delete;
 
-  function call;            // constant while the timer is active
-  std::int64_t period = 0;  // 0: one shot. Written by start and reset
+  function call;                           // constant while the timer is active
+  std::int64_t period = 0;                 // 0: one shot. Written by start and reset
   std::atomic<timer_slot*> slot{nullptr};  // of the last start; owner: timers
 };
 
 // A slot of a heap; sched/timers.cc.
 struct timer_slot {
   std::atomic<std::uintptr_t> word;  // see the head comment
-  std::atomic<std::int64_t> when;    // the time that counts. Written under the lock (new) or under a claim, only up
-  timers* owner;                     // constant
-  std::uint32_t number;              // constant
-  std::uint32_t next_free;           // number + 1 of the next free slot of the chunk; under the lock
+  std::atomic<std::int64_t> when;  // the time that counts. Written under the lock (new) or under a claim, only up
+  timers* owner;                   // constant
+  std::uint32_t number;            // constant
+  std::uint32_t next_free;         // number + 1 of the next free slot of the chunk; under the lock
 };
 static_assert(sizeof(timer_slot) == 32, "two in a cache line");
 
@@ -162,6 +163,7 @@ class timers {
   static unsigned chunk_of(std::uint32_t slot) noexcept;
   static timer* timer_of(std::uintptr_t word) noexcept { return reinterpret_cast<timer*>(word & ~k_claimed); }
   static timer_slot* claim(timer& t) noexcept;
+  static void make_zombie(timer_slot& s) noexcept;
 
   timer_slot& slot_at(std::uint32_t number) noexcept CAIRN_REQUIRES(lock_);
   timer_slot* take_slot() noexcept CAIRN_REQUIRES(lock_);
@@ -181,22 +183,21 @@ class timers {
   timer_slot* insert(timer& t, std::int64_t when, std::uintptr_t word) noexcept CAIRN_REQUIRES(lock_);
   timer_change take_over(timer_slot& from, timer& t, std::int64_t when) noexcept CAIRN_EXCLUDES(lock_);
 
-  timer_slot* claim_due(std::int64_t now) noexcept CAIRN_REQUIRES(lock_);
+  timer_slot* claim_due(std::int64_t now, int& steps) noexcept CAIRN_REQUIRES(lock_);
   bool arm_again(timer_slot& s, timer& t, std::int64_t now) noexcept CAIRN_REQUIRES(lock_);
 
   // Written under the lock, the first also read without.
   std::atomic<std::int64_t> earliest_{k_never};
   std::atomic<std::uint32_t> count_{0};  // entries
-  // Added to by who makes a zombie (after it has), taken from by who removes it: may be off by those under way, and
-  // below 0.
-  std::atomic<std::int32_t> zombies_{0};
+  // Added to before a zombie is made, taken from after it was removed: too high by those under way, never too low.
+  std::atomic<std::uint32_t> zombies_{0};
   heap::lock lock_;
   std::uint32_t order_ CAIRN_GUARDED_BY(lock_) = 0;
   entry* entries_ CAIRN_GUARDED_BY(lock_) = nullptr;
   std::size_t capacity_ CAIRN_GUARDED_BY(lock_) = 0;
   std::size_t touched_ CAIRN_GUARDED_BY(lock_) = 0;  // entries whose memory was used since it was last given back
-  std::size_t cursor_ CAIRN_GUARDED_BY(lock_) = 0;   // clean() has looked at what is from here on
-  unsigned lowest_ CAIRN_GUARDED_BY(lock_) = 0;      // chunks below it are full
+  std::size_t cursor_ CAIRN_GUARDED_BY(lock_) = 0;  // clean() has looked at what is from here on
+  unsigned lowest_ CAIRN_GUARDED_BY(lock_) = 0;     // chunks below it are full
   chunk chunks_[k_chunks] CAIRN_GUARDED_BY(lock_) = {};
 };
 
