@@ -58,8 +58,9 @@ goroutine* choose_here(p& pp) noexcept {
   const std::uint32_t tick = pp.tick.load(std::memory_order_relaxed);
   if (pp.id >= sch.limit.load(std::memory_order_relaxed)) return nullptr;
   if (run_ending.load(std::memory_order_relaxed)) return nullptr;
-  if (tick % k_look_at_timers == 0 && timer_is_due(pp)) return nullptr;
-  if (pp.preempt.load(std::memory_order_relaxed)) [[unlikely]] {
+  const bool preempted = pp.preempt.load(std::memory_order_relaxed);
+  if ((preempted || tick % k_look_at_timers == 0) && timer_is_due(pp)) return nullptr;
+  if (preempted) [[unlikely]] {
     pp.preempt.store(false, std::memory_order_relaxed);
     if (goroutine* g = pp.queue.take_next()) put_local(pp, g);
   } else if (goroutine* g = pp.queue.take_next()) {

@@ -30,6 +30,7 @@ constexpr long k_most_sleep_ns = 1'000'000;  // what waits in `next` while its P
 constexpr int k_eager_rounds = 50;
 constexpr std::int64_t k_slice_ns = 10'000'000;
 constexpr std::int64_t k_blocked_ns = 10'000'000;
+constexpr std::int64_t k_late_ns = 50'000;
 constexpr std::int64_t k_insist_ns = 1'000'000;  // after it was asked
 constexpr std::int64_t k_release_ns = 2'000'000'000;
 
@@ -48,9 +49,9 @@ struct sight {
 };
 sight sights[k_most_procs];  // sysmon's own
 
-bool others_wait(const p& pp) noexcept {
+bool others_wait(const p& pp, std::int64_t now) noexcept {
   return pp.queue.size() != 0 || pp.queue.peek_next() != nullptr ||
-         sch.queued.load(std::memory_order_relaxed) != 0;
+         sch.queued.load(std::memory_order_relaxed) != 0 || pp.timing.earliest() <= now;
 }
 
 bool take_from(m& owner, p& pp, sight& seen) noexcept {
@@ -63,7 +64,7 @@ bool take_from(m& owner, p& pp, sight& seen) noexcept {
 // In blocking(), or waiting for something of the runtime's.
 bool look_after_blocked(m& owner, p& pp, sight& seen, std::int64_t now) noexcept {
   // With nothing to do and a P to spare there is no hurry.
-  const bool wanted = others_wait(pp) || (sch.idle_ps.load(std::memory_order_relaxed) == 0 &&
+  const bool wanted = others_wait(pp, now) || (sch.idle_ps.load(std::memory_order_relaxed) == 0 &&
                                           sch.spinning.load(std::memory_order_relaxed) == 0);
   if (!wanted && now - seen.since < k_blocked_ns) return false;
   return take_from(owner, pp, seen);
@@ -132,7 +133,9 @@ bool look_after(p& pp, sight& seen, std::int64_t now) noexcept {
     return false;
   }
   if (blocked) return look_after_blocked(*owner, pp, seen, now);
-  if (now - seen.since < k_slice_ns || !others_wait(pp)) return false;
+  // A timer is due: whoever allocates or parks is quick to see to it.
+  if (pp.timing.earliest() <= now - k_late_ns) pp.preempt.store(true, std::memory_order_relaxed);
+  if (now - seen.since < k_slice_ns || !others_wait(pp, now)) return false;
   if (seen.asked != 0) return insist(*owner, pp, seen, now);
   pp.preempt.store(true, std::memory_order_relaxed);
   seen.asked = now;
@@ -146,7 +149,7 @@ bool look_after_all() noexcept {
   bool did = false, waiting = false;
   for (int i = 0; i < n; ++i) {
     did |= look_after(*sch.all[i], sights[i], now);
-    waiting |= others_wait(*sch.all[i]);
+    waiting |= others_wait(*sch.all[i], now);
   }
   look_after_strays();
   if (waiting && sch.idle_ps.load(std::memory_order_relaxed) != 0) wake_one();
