@@ -307,6 +307,44 @@ int blocked_in_the_kernel() {
   expect_another_run();
   return 0;
 }
+// A goroutine that runs on for a while after main has returned may use what a parked one has lent it: the stacks of those
+// that are dropped are nobody else's before the last has ended.
+int stacks_are_kept_for_those_that_run() {
+  for (int i = 0; i < 5; ++i) {
+    static std::atomic<int> running, checked;
+    static std::atomic<bool> returned;
+    running = checked = 0;
+    returned = false;
+    on_procs(2, [] {
+      for (int k = 0; k < 2; ++k)
+        cairn::go([] {
+          volatile std::uint64_t lent[500];
+          for (std::uint64_t n = 0; n < 500; ++n) lent[n] = mix(n);
+          wait_group child;
+          child.go([&lent] {
+            ++running;
+            while (!returned.load(std::memory_order_relaxed)) {
+            }
+            const auto until = std::chrono::steady_clock::now() + 50ms;
+            while (std::chrono::steady_clock::now() < until)
+              for (std::uint64_t n = 0; n < 500; ++n) {
+                EXPECT_IN_CHILD(lent[n] == mix(n));
+                lent[n] = mix(n);
+              }
+            ++checked;
+            cairn::yield();
+          });
+          child.wait();
+        });
+      EXPECT_IN_CHILD(eventually([] { return running == 2; }));
+      cairn::sleep_for(5ms);
+      returned = true;
+    });
+    EXPECT_IN_CHILD(checked == 2);
+    expect_another_run();
+  }
+  return 0;
+}
 int while_a_collection_runs() {
   for (int i = 0; i < 20; ++i) {
     on_procs(2, [] {
@@ -489,6 +527,7 @@ int main(int argc, char** argv) {
                            {"in_the_middle_of_malloc", in_the_middle_of_malloc},
                            {"holding_a_mutex", holding_a_mutex},
                            {"blocked_in_the_kernel", blocked_in_the_kernel},
+                           {"stacks_are_kept_for_those_that_run", stacks_are_kept_for_those_that_run},
                            {"while_a_collection_runs", while_a_collection_runs},
                            {"main_throws_beside_others", main_throws_beside_others},
                            {"many_runs", many_runs},

@@ -66,6 +66,7 @@ TEST(RunEnd, LeavesThoseThatSpin) { expect_left("spinning_ones_are_left"); }
 TEST(RunEnd, LeavesMallocWorking) { expect_left("in_the_middle_of_malloc"); }
 TEST(RunEnd, LeavesAMutexThatGoroutinesUse) { expect_left("holding_a_mutex"); }
 TEST(RunEnd, LeavesThoseInTheKernel) { expect_left("blocked_in_the_kernel"); }
+TEST(RunEnd, KeepsDroppedStacksForThoseThatRun) { expect_silence("stacks_are_kept_for_those_that_run"); }
 TEST(RunEnd, MayComeWhileTheyCollect) { expect_silence("while_a_collection_runs"); }
 TEST(RunEnd, ByAnExceptionOfMain) { expect_silence("main_throws_beside_others"); }
 TEST(RunEnd, AHundredTimes) { expect_silence("many_runs"); }
