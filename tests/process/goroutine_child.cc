@@ -307,8 +307,8 @@ int blocked_in_the_kernel() {
   expect_another_run();
   return 0;
 }
-// A goroutine that runs on for a while after main has returned may use what a parked one has lent it: the stacks of those
-// that are dropped are nobody else's before the last has ended.
+// A goroutine that runs on for a while after main has returned may use what a parked one has lent it: the
+// stacks of those that are dropped are nobody else's before the last has ended.
 int stacks_are_kept_for_those_that_run() {
   for (int i = 0; i < 5; ++i) {
     static std::atomic<int> running, checked;

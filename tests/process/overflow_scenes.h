@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
 //
-// Programs that run past the end of a goroutine's stack. Built twice, as overflow_child and overflow_clash_child: without
-// and with -fstack-clash-protection, which touches every page of a large frame.
+// Programs that run past the end of a goroutine's stack. Built twice, as overflow_child and
+// overflow_clash_child: without and with -fstack-clash-protection, which touches every page of a large frame.
 #pragma once
 #include <cairn/cairn.h>
 

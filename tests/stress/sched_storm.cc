@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
 //
-// A storm of goroutines on more Ps than there are cores: each does what comes, at random (yields, sleeps, starts others
-// and waits for them, blocks in the kernel, throws, exits, locks its thread, spins, allocates), while collections run
-// back to back, the number of Ps changes and the runtime's protocols are delayed. What each holds on its stack has to be
-// as it was after every park. One run() follows the other; in some main waits for all goroutines, which must
-// all have ended then, and from some it returns in the middle.
+// A storm of goroutines on more Ps than there are cores: each does what comes, at random (yields, sleeps,
+// starts others and waits for them, blocks in the kernel, throws, exits, locks its thread, spins, allocates),
+// while collections run back to back, the number of Ps changes and the runtime's protocols are delayed. What
+// each holds on its stack has to be as it was after every park. One run() follows the other; in some main waits
+// for all goroutines, which must all have ended then, and from some it returns in the middle.
 //
 //   sched_storm [seconds [seed]]
 //
-// Runs itself again under the CAIRNDEBUG that it wants, unless one is set. Aborts with the seed when something is wrong,
-// or when nothing has moved for half a minute.
+// Runs itself again under the CAIRNDEBUG that it wants, unless one is set. Aborts with the seed when something
+// is wrong, or when nothing has moved for half a minute.
 #include <cairn/cairn.h>
 #include <cairn/detail/annotate.h>
 #include <errno.h>
