@@ -38,16 +38,18 @@ inline int64_t cpu_ns() {
   return (r.ru_utime.tv_sec + r.ru_stime.tv_sec) * 1'000'000'000ll +
          (r.ru_utime.tv_usec + r.ru_stime.tv_usec) * 1000ll;
 }
-inline double peak_rss_mb() {
+// A figure of /proc/self/status in kB, such as VmRSS.
+inline double status_kb(const char* key) {
   FILE* f = fopen("/proc/self/status", "r");
   char line[256];
   double kb = NAN;
   while (f && fgets(line, sizeof line, f)) {
-    if (!strncmp(line, "VmHWM:", 6)) kb = atof(line + 6);
+    if (!strncmp(line, key, strlen(key)) && line[strlen(key)] == ':') kb = atof(line + strlen(key) + 1);
   }
   if (f) fclose(f);
-  return kb / 1024;
+  return kb;
 }
+inline double peak_rss_mb() { return status_kb("VmHWM") / 1024; }
 inline double median(std::vector<double> v) {
   std::sort(v.begin(), v.end());
   return v[v.size() / 2];

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+//
+// Programs in which all goroutines wait for ever, and programs that only look as if.
+#include <cairn/cairn.h>
+
+#include <atomic>
+#include <string>
+#include <thread>
+
+#include "api/procs.h"
+#include "process/child.h"
+
+namespace {
+
+using namespace cairn_test;
+using namespace std::chrono_literals;
+using cairn::sync::wait_group;
+
+// Waits at what nobody will open.
+void wait_for_ever() {
+  wait_group never;
+  never.add(1);
+  never.wait();
+}
+// So that the test can compare them with the list in the message.
+void print_id() {
+  std::printf("%llu\n", static_cast<unsigned long long>(cairn::goroutine_id()));
+  std::fflush(stdout);
+}
+
+// ---- deadlocks --------------------------------------------------------------------------------------------
+
+int main_waits() {
+  return cairn::run([] {
+    print_id();
+    wait_for_ever();
+  });
+}
+int others_wait_too() {
+  return cairn::run([] {
+    print_id();
+    std::vector<cairn::task<void>> tasks;
+    for (int i = 0; i < 3; ++i)
+      tasks.push_back(cairn::spawn([] {
+        print_id();
+        wait_for_ever();
+      }));
+    tasks[0].get();
+  });
+}
+// Two tasks that wait for each other's result.
+int a_ring_of_tasks() {
+  return cairn::run([] {
+    static cairn::task<void> first, second;
+    static gate both_there;
+    first = cairn::spawn([] {
+      both_there.pass();
+      second.get();
+    });
+    second = cairn::spawn([] {
+      both_there.pass();
+      first.get();
+    });
+    both_there.open();
+    wait_for_ever();
+  });
+}
+int only_after_some_work() {
+  return cairn::run([] {
+    wait_group all;
+    for (int i = 0; i < 50; ++i)
+      all.go([] {
+        for (int k = 0; k < 20; ++k) cairn::keep_alive(make_list(1, 50));
+        park_in_all_ways();
+      });
+    all.wait();
+    cairn::gc::collect();
+    cairn::sleep_for(50ms);
+    cairn::blocking([] { std::this_thread::sleep_for(20ms); });
+    wait_for_ever();
+  });
+}
+int on_one_proc() {
+  return on_procs(1, [] {
+    cairn::go(wait_for_ever);
+    wait_for_ever();
+  });
+}
+int on_eight_procs() {
+  return on_procs(8, [] {
+    for (int i = 0; i < 20; ++i) cairn::go(wait_for_ever);
+    wait_for_ever();
+  });
+}
+int in_the_second_run() {
+  cairn::run([] { cairn::spawn([] { cairn::yield(); }).get(); });
+  return cairn::run([] {
+    cairn::go(wait_for_ever);
+    wait_for_ever();
+  });
+}
+int with_locked_threads() {
+  return cairn::run([] {
+    cairn::lock_os_thread here;
+    cairn::go([] {
+      cairn::lock_os_thread there;
+      wait_for_ever();
+    });
+    cairn::yield();
+    wait_for_ever();
+  });
+}
+int main_has_called_goexit() {
+  return cairn::run([] {
+    cairn::go([] {
+      park_in_all_ways();
+      std::puts("the other one ran on");
+      std::fflush(stdout);
+    });
+    cairn::goexit();
+  });
+}
+int main_has_called_goexit_and_others_wait() {
+  return cairn::run([] {
+    cairn::go(wait_for_ever);
+    cairn::goexit();
+  });
+}
+// A thread that has ended is none that could wake somebody.
+int after_an_attached_thread_has_ended() {
+  return cairn::run([] {
+    std::thread([] { cairn::attach_thread attached; }).join();
+    wait_for_ever();
+  });
+}
+
+// ---- none -------------------------------------------------------------------------------------------------
+
+int a_sleeper_will_wake_them() {
+  return cairn::run([] {
+    gate g;
+    cairn::go([&] {
+      cairn::sleep_for(300ms);
+      g.open();
+    });
+    g.pass();
+  });
+}
+int one_is_in_blocking() {
+  return cairn::run([] {
+    gate g;
+    cairn::go([&] {
+      cairn::blocking([] { std::this_thread::sleep_for(300ms); });
+      g.open();
+    });
+    g.pass();
+  });
+}
+int one_blocks_undeclared() {
+  return cairn::run([] {
+    gate g;
+    cairn::go([&] {
+      std::this_thread::sleep_for(300ms);
+      g.open();
+    });
+    g.pass();
+  });
+}
+int one_only_spins() {
+  return on_procs(2, [] {
+    gate g;
+    cairn::go([&] {
+      const auto until = std::chrono::steady_clock::now() + 300ms;
+      while (std::chrono::steady_clock::now() < until) {
+      }
+      g.open();
+    });
+    g.pass();
+  });
+}
+// A thread counts once it is attached: so it is waited for without parking for good.
+int an_attached_thread_will_wake_them() {
+  gate g;
+  std::atomic<bool> attached{false};
+  std::thread outside;
+  const int status = cairn::run([&] {
+    outside = std::thread([&] {
+      cairn::attach_thread here;
+      attached = true;
+      std::this_thread::sleep_for(300ms);
+      g.open();
+    });
+    EXPECT_IN_CHILD(eventually([&] { return attached.load(); }));
+    g.pass();
+  });
+  outside.join();
+  return status;
+}
+// The same for many, and for a thread that was there before run.
+int all_wait_while_a_thread_is_attached() {
+  gate leave;
+  std::atomic<bool> attached{false}, waiting{false};
+  std::thread outside([&] {
+    cairn::attach_thread here;
+    attached = true;
+    while (!waiting) std::this_thread::sleep_for(1ms);
+    std::this_thread::sleep_for(200ms);
+    leave.open();
+  });
+  while (!attached) std::this_thread::sleep_for(1ms);
+  const int status = cairn::run([&] {
+    wait_group all;
+    for (int i = 0; i < 10; ++i) all.go([&] { leave.pass(); });
+    waiting = true;
+    all.wait();
+  });
+  outside.join();
+  return status;
+}
+// No run: the thread that waits is the program's own, and what it waits for is at work.
+int a_thread_waits_for_a_sleeper() {
+  for (int i = 0; i < 5; ++i) cairn::spawn([] { cairn::sleep_for(60ms); }).get();
+  return 0;
+}
+// Nothing waits between two runs and after the last.
+int between_runs() {
+  for (int i = 0; i < 3; ++i) {
+    cairn::run([] { cairn::spawn([] { cairn::yield(); }).get(); });
+    std::this_thread::sleep_for(60ms);
+  }
+  return 0;
+}
+// Finalizers and cleanups are the runtime's own goroutine, which waits most of the time.
+int a_cleanup_will_wake_them() {
+  return cairn::run([] {
+    gate g;
+    std::atomic<bool> cleaned{false};
+    apart([&] {
+      cairn::add_cleanup(make_cell(1), [&] {
+        cleaned = true;
+        g.open();
+      });
+    });
+    auto collector = cairn::spawn([&] {
+      while (!cleaned) {
+        clear_stack();
+        cairn::gc::collect();
+        cairn::sleep_for(1ms);
+      }
+    });
+    g.pass();
+    collector.get();
+  });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return process::play(argc, argv,
+                       {
+                           {"main_waits", main_waits},
+                           {"others_wait_too", others_wait_too},
+                           {"a_ring_of_tasks", a_ring_of_tasks},
+                           {"only_after_some_work", only_after_some_work},
+                           {"on_one_proc", on_one_proc},
+                           {"on_eight_procs", on_eight_procs},
+                           {"in_the_second_run", in_the_second_run},
+                           {"with_locked_threads", with_locked_threads},
+                           {"main_has_called_goexit", main_has_called_goexit},
+                           {"main_has_called_goexit_and_others_wait", main_has_called_goexit_and_others_wait},
+                           {"after_an_attached_thread_has_ended", after_an_attached_thread_has_ended},
+                           {"a_sleeper_will_wake_them", a_sleeper_will_wake_them},
+                           {"one_is_in_blocking", one_is_in_blocking},
+                           {"one_blocks_undeclared", one_blocks_undeclared},
+                           {"one_only_spins", one_only_spins},
+                           {"an_attached_thread_will_wake_them", an_attached_thread_will_wake_them},
+                           {"all_wait_while_a_thread_is_attached", all_wait_while_a_thread_is_attached},
+                           {"a_thread_waits_for_a_sleeper", a_thread_waits_for_a_sleeper},
+                           {"between_runs", between_runs},
+                           {"a_cleanup_will_wake_them", a_cleanup_will_wake_them},
+                       });
+}
