@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <new>
 #include <typeinfo>
+#include <utility>
 
 #include "cairn/detail/assert.h"
 #include "sched/lot.h"
@@ -23,6 +24,9 @@ namespace cairn::sched {
 std::atomic<bool> run_ending{false};
 
 namespace {
+
+// By `next`; only ever taken as a whole.
+std::atomic<goroutine*> dropped{nullptr};
 
 void complete(detail::task_base& task) noexcept {
   // Acquire and release: as task_base says.
@@ -104,12 +108,25 @@ void run_goroutine(goroutine* g) noexcept {
 }
 
 void drop(goroutine* g) noexcept {
-  if (g->claim_end()) count_ended();
-  if (g->task != nullptr) {
-    g->task->result = detail::task_base::outcome::exited;
-    complete(*g->task);
+  // Before it is counted off: who sees that nobody is left finds all of them in the list.
+  g->status.store(g_status::runnable, std::memory_order_relaxed);
+  g->next = dropped.load(std::memory_order_relaxed);
+  // Release: with the acquire in forget_dropped.
+  while (!dropped.compare_exchange_weak(g->next, g, std::memory_order_release, std::memory_order_relaxed)) {
   }
-  discard(g);
+  detail::task_base* task = g->task;
+  if (g->claim_end()) count_ended();
+  if (task == nullptr) return;
+  task->result = detail::task_base::outcome::exited;
+  complete(*task);
+}
+
+void forget_dropped(bool reuse) noexcept {
+  goroutine* list = dropped.exchange(nullptr, std::memory_order_acquire);
+  while (list != nullptr && reuse) {
+    runtime_section section;
+    discard(std::exchange(list, list->next));
+  }
 }
 
 goroutine* own_goroutine(const m& self) noexcept {

@@ -114,7 +114,10 @@ inline void check_ending() {
 }
 
 // Ends one that does not run and never will again: no destructor runs. Whoever calls it has it in hand. In a section.
+// Its stack stays as it is, for others may have references into it, until forget_dropped, when all have ended; or, if
+// some have not (not `reuse`), for ever.
 void drop(goroutine* g) noexcept;
+void forget_dropped(bool reuse) noexcept;
 
 // The goroutine that the thread runs; null for other threads, and for orphans.
 goroutine* own_goroutine(const m& self) noexcept;

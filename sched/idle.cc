@@ -101,7 +101,7 @@ bool may_spin(m& self) noexcept {
   return true;
 }
 
-// It has found work.
+// It has found work, or has no P to look with.
 void stop_spinning(m& self) noexcept {
   if (!self.spinning) return;
   self.spinning = false;
@@ -271,8 +271,9 @@ p* take_idle() noexcept {
   return pp;
 }
 
-void hand(m& to, p* pp) noexcept {
+void hand(m& to, p* pp, goroutine* g) noexcept {
   to.handed = pp;
+  to.handed_goroutine = g;
   to.note.store(1, std::memory_order_release);  // with sleep_on_note
   futex_wake(to.note, 1);
 }
@@ -285,6 +286,7 @@ void sleep_on_note(m& self) noexcept {
   enter_section();
   self.note.store(0, std::memory_order_relaxed);
   if (p* pp = std::exchange(self.handed, nullptr)) adopt_p(self, *pp);
+  self.chosen = std::exchange(self.handed_goroutine, nullptr);
 }
 
 void wake_one() noexcept {
@@ -355,6 +357,20 @@ void interrupt_sleeper() noexcept {
   futex_wake(sleeper_word, 1);
 }
 
+void try_for_stack() noexcept {
+  if (sch.n_without_stack.load(std::memory_order_relaxed) == 0) return;
+  goroutine* g = nullptr;
+  {
+    heap::lock_guard held(sch.lock);
+    g = sch.without_stack;
+    if (g == nullptr) return;
+    sch.without_stack = g->next;
+    sch.n_without_stack.fetch_sub(1, std::memory_order_relaxed);
+  }
+  put_global(g);
+  wake_one();
+}
+
 bool all_idle() noexcept {
   heap::lock_guard held(sch.lock);
   return sch.in_use.load(std::memory_order_relaxed) == 0 && sch.head == nullptr;
@@ -371,13 +387,18 @@ goroutine* find_runnable(m& self) noexcept {
     p* pp = own_p(self);
     if (pp == nullptr) {
       pp = acquire_p(self);
-      if (pp == nullptr && !stop(self)) return nullptr;
+      if (pp != nullptr) continue;
+      stop_spinning(self);
+      if (!stop(self)) return nullptr;
       continue;
     }
     if (pp->id >= sch.limit.load(std::memory_order_relaxed)) {
       retire(*drop_p(self));
-      heap::lock_guard held(sch.lock);
-      put_idle(*pp);
+      {
+        heap::lock_guard held(sch.lock);
+        put_idle(*pp);
+      }
+      stop_spinning(self);
       continue;
     }
     if (goroutine* g = look(self, *pp)) {
@@ -408,28 +429,15 @@ void give_to_bound(m& self, goroutine& g) noexcept {
   p* pp = drop_p(self);
   m& to = *g.bound;
   g.is_frozen = false;
-  to.chosen = &g;
-  hand(to, pp);
+  hand(to, pp, &g);
 }
 
-// There is no memory for its stack. Others may end and leave theirs.
+// There is no memory for its stack. It waits until another one leaves its own; sysmon tries too.
 void await_stack(goroutine* g) noexcept {
-  static std::atomic<int> failures{0};  // in a row, of anybody; relaxed
-  constexpr int k_most = 5'000;
-  put_global(g);
-  m& self = *current();
-  if (failures.fetch_add(1, std::memory_order_relaxed) > k_most) {
-    (message() << "cairn: no memory for the stack of goroutine " << g->id << " (" << stacks::size()
-               << " bytes of address space, see CAIRNSTACK); the system has refused it for seconds\n")
-        .send();
-    std::abort();
-  }
-  leave_section();
-  in_safe_state(self, [] {
-    std::atomic<std::uint32_t> never{0};
-    futex_wait(never, 0, now_ns() + 1'000'000);
-  });
-  enter_section();
+  heap::lock_guard held(sch.lock);
+  g->next = sch.without_stack;
+  sch.without_stack = g;
+  sch.n_without_stack.fetch_add(1, std::memory_order_relaxed);
 }
 
 void run_one(m& self, goroutine* g) noexcept {

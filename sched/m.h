@@ -78,7 +78,8 @@ struct m : heap::mcache {
   int freeze_off = 0;                      // see no_freeze
   bool spinning = false;                  // it looks for work, and counts as one who does
   std::atomic<std::uint32_t> note{0};     // a sleeping worker is woken by 1, after `handed`
-  p* handed = nullptr;                    // written by the waker
+  p* handed = nullptr;                    // written by the waker, as is the next
+  goroutine* handed_goroutine = nullptr;
   m* next_idle = nullptr;                 // under the scheduler's lock
   bool signal_was_blocked = false;  // before the thread attached; so again when it detaches
   bool interrupted = false;  // it answers in its signal handler, not by itself at a section's end; own thread

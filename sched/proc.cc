@@ -137,6 +137,7 @@ void give_up(m& self, goroutine* g) noexcept {
   g->task = nullptr;
   g->status.store(g_status::free, std::memory_order_release);  // with who lists goroutines
   records::give(pp, g);
+  try_for_stack();
 }
 
 void bury(m& self, goroutine* g, void*) noexcept {
@@ -187,6 +188,9 @@ bool go_on_with_next(m& self, goroutine& over) noexcept {
 // ---- switching -----------------------------------------------------------------------------------------------------
 
 bool prepare(p& pp, goroutine& g) noexcept {
+  // First: from here on the collector does not look at its stack, which it may just be getting.
+  if (g.scan.load(std::memory_order_relaxed) != scan_epoch.load(std::memory_order_relaxed)) [[unlikely]]
+    scan_before_run(g);
   if (g.self.high == nullptr) {
     const stack s = g.is_main ? stacks::take_own(main_stack_bytes()) : stacks::take(pp.stacks);
     if (!s) return false;
@@ -195,8 +199,6 @@ bool prepare(p& pp, goroutine& g) noexcept {
     g.self.annotation.created(s.low, s.high);
     make_context(g.self.at, s.high, entry);
   }
-  if (g.scan.load(std::memory_order_relaxed) != scan_epoch.load(std::memory_order_relaxed)) [[unlikely]]
-    scan_before_run(g);
   return true;
 }
 

@@ -107,6 +107,7 @@ void reset(m& p) noexcept {
   p.freeze_off = 0;
   p.note.store(0, std::memory_order_relaxed);
   p.handed = nullptr;
+  p.handed_goroutine = nullptr;
   p.own.low = static_cast<char*>(p.stack_low);
   p.own.high = static_cast<char*>(p.stack_high);
   p.own.annotation.thread_created();

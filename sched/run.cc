@@ -76,11 +76,20 @@ void drop_waiting() noexcept {
   });
 }
 
+void drop_those_without_stack() noexcept CAIRN_REQUIRES(sch.lock) {
+  while (goroutine* g = sch.without_stack) {
+    sch.without_stack = g->next;
+    sch.n_without_stack.fetch_sub(1, std::memory_order_relaxed);
+    drop(g);
+  }
+}
+
 void drop_runnable() noexcept {
   runtime_section section;
   goroutine* list = nullptr;
   {
     heap::lock_guard held(sch.lock);
+    drop_those_without_stack();
     list = std::exchange(sch.head, nullptr);
     sch.tail = nullptr;
     sch.queued.store(0, std::memory_order_relaxed);
@@ -139,13 +148,13 @@ void end_others(m& self) {
     std::atomic<std::uint32_t> never{0};
     in_safe_state(self, [&] { futex_wait(never, 0, now_ns() + k_look_again_ns); });
   }
-  if (live_goroutines() > 0) {
-    if (std::size_t n = orphan_others()) {
+  std::size_t n = live_goroutines() > 0 ? orphan_others() : 0;
+  if (n != 0) {
       (message() << "cairn: run: " << n << (n == 1 ? " goroutine has" : " goroutines have")
                  << " not come to an end within a second after main; the threads go on as attached ones\n")
           .send();
-    }
   }
+  forget_dropped(n == 0);
   run_ending.store(false, std::memory_order_relaxed);
 }
 

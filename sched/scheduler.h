@@ -25,6 +25,8 @@ struct scheduler {
   unsigned n_idle_m CAIRN_GUARDED_BY(lock) = 0;
   unsigned frozen CAIRN_GUARDED_BY(lock) = 0;  // threads
   std::atomic<bool> wants_spares{false};       // somebody has had to be frozen; relaxed
+  goroutine* without_stack CAIRN_GUARDED_BY(lock) = nullptr;  // the system refused them one
+  std::atomic<std::uint32_t> n_without_stack{0};              // written under the lock
   // Written under the lock; read without one. Sequentially consistent where proc.h says so.
   std::atomic<std::uint32_t> queued{0};   // in the global queue
   std::atomic<std::uint32_t> idle_ps{0};  // in the idle list
@@ -75,10 +77,12 @@ goroutine* take_global(p& pp, std::uint32_t most) noexcept;
 goroutine* find_runnable(m& self) noexcept;
 // Somebody should look for work: see proc.h.
 void wake_one() noexcept;
+// One of those that wait for memory for a stack may try again.
+void try_for_stack() noexcept;
 // Gives a P that nobody has to a worker if it has work, or to the idle list.
 void hand_off(p& pp) noexcept;
-// Wakes `to`, which sleeps on its note, with a P or without.
-void hand(m& to, p* pp) noexcept;
+// Wakes `to`, which sleeps on its note or is about to, with a P or without, and with what it is to run.
+void hand(m& to, p* pp, goroutine* g = nullptr) noexcept;
 // Sleeps on the note, in the safe state. In a section before and after.
 void sleep_on_note(m& self) noexcept;
 void put_idle(p& pp) noexcept CAIRN_REQUIRES(sch.lock);

@@ -16,6 +16,7 @@
 #include "heap/metadata.h"
 #include "sched/deadlock.h"
 #include "sched/futex.h"
+#include "sched/message.h"
 #include "sched/preempt.h"
 #include "sched/records.h"
 #include "sched/registry.h"
@@ -178,6 +179,22 @@ void sleep_while_idle(std::uint32_t seen) noexcept {
   asleep.store(false, std::memory_order_relaxed);
 }
 
+// Nobody runs, and somebody waits for a stack, which the system may have by now.
+bool retry_stacks() noexcept {
+  static int in_vain = 0;
+  constexpr int k_most = 5'000;  // some seconds
+  if (sch.n_without_stack.load(std::memory_order_relaxed) == 0) return in_vain = 0, false;
+  if (++in_vain > k_most) {
+    (message() << "cairn: no memory for the stacks of " << sch.n_without_stack.load(std::memory_order_relaxed)
+               << " goroutines (" << stacks::size()
+               << " bytes of address space each, see CAIRNSTACK), and no other goroutine can go on\n")
+        .send();
+    _exit(2);
+  }
+  try_for_stack();
+  return true;
+}
+
 bool has_membarrier = false;  // written before the first P is used
 
 }  // namespace
@@ -190,7 +207,7 @@ void* sysmon_main(void*) {
   std::int64_t next_release = 0;
   for (;;) {
     const std::uint32_t seen = wakes.load(std::memory_order_acquire);
-    if (all_idle()) {
+    if (all_idle() && !retry_stacks()) {
       check_deadlock();
       sleep_while_idle(seen);
       sleep = k_least_sleep_ns;

@@ -10,6 +10,7 @@
 #include "cairn/detail/park.h"
 #include "cairn/sync.h"
 #include "sched/goroutine.h"
+#include "sched/lot.h"
 
 namespace cairn::sync {
 namespace {
@@ -48,7 +49,7 @@ void wait_group::add(std::int64_t n) {
     if (!state_.compare_exchange_weak(state, combine(counter, low), std::memory_order_acq_rel,
                                       std::memory_order_relaxed))
       continue;
-    if (wakes) detail::unpark(word, INT_MAX);
+    if (wakes) sched::unpark(word, INT_MAX);
     return;
   }
 }
@@ -64,7 +65,7 @@ void wait_group::wait() {
   }
   if (counter_of(state) == 0) return;
   std::uint32_t round = low_half(state);
-  do detail::park_on(sleep_word(state_), round);
+  do sched::park_on(sleep_word(state_), round, sched::wait_reason::wait_group);
   while (low_half(state_.load(std::memory_order_acquire)) == round);
 }
 
