@@ -4,6 +4,8 @@
 // See gc/concurrent.h for the protocol.
 #include "gc/concurrent.h"
 
+#include <utility>
+
 #include "cairn/detail/assert.h"
 #include "cairn/go.h"
 #include "gc/barrier.h"
@@ -55,7 +57,8 @@ void begin(sched::m& thread, void*) noexcept {
 
 void scan(sched::m& thread, void* stacks) noexcept {
   heap::maybe_delay("cycle.scan");
-  thread.black_bytes += heap::mark_open(thread);
+  const std::uint32_t epoch = sched::scan_epoch.load(std::memory_order_relaxed);
+  if (std::exchange(thread.colour, epoch) != epoch) thread.black_bytes += heap::mark_open(thread);
   static_cast<std::atomic<std::size_t>*>(stacks)->fetch_add(scan_thread(thread), std::memory_order_relaxed);
   flush_barrier(thread);
   count_running(thread);

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "gc/barrier.h"
 #include "gc/runtime.h"
 #include "heap/metadata.h"
 #include "heap/private.h"
@@ -149,7 +150,7 @@ void with_loaded_objects(void (*f)(void*), void* arg) {
 
 void find_thread_locals() {
   if (tls_blocks != nullptr) return;
-  signal_window_bytes = std::max<std::size_t>(getauxval(AT_MINSIGSTKSZ), 4096) + 4096;
+  signal_window_bytes = std::max<std::size_t>(getauxval(AT_MINSIGSTKSZ), 4096) + 8192;
   tls_blocks = new std::vector<tls_block>;
   dl_iterate_phdr(collect_tls, nullptr);
 }
@@ -170,12 +171,9 @@ void mark_kept(marker& m) noexcept {
 
 namespace {
 
-// scan(from, to) for the stack of the thread itself, while a goroutine runs there: frames of the scheduler. Bytes.
-template <class F>
-std::size_t scan_own_stack(const sched::m& thread, F&& scan) noexcept {
-  if (thread.current_goroutine.load(std::memory_order_relaxed) == nullptr) return 0;
-  scan(thread.own.at.sp, thread.own.high);
-  return static_cast<std::size_t>(thread.own.high - static_cast<char*>(thread.own.at.sp));
+// A worker in the scheduler: its own stack has nothing of the program's, but leftovers of scanning for it.
+bool is_scheduler(const sched::m& thread) noexcept {
+  return thread.is_worker && thread.current_goroutine.load(std::memory_order_relaxed) == nullptr;
 }
 
 // scan(from, to) for what the library keeps for the goroutine.
@@ -206,10 +204,11 @@ root_sizes mark_roots(marker& m, const sched::world_stopped& stopped) {
   sizes.globals = mark_static(m);
   sched::for_each_m(stopped, [&](sched::m& thread) {
     if (thread.dead) return;
-    m.scan_stack(top_of(thread), thread.stack_high);
+    if (!is_scheduler(thread)) {
+      m.scan_stack(top_of(thread), thread.stack_high);
+      sizes.stacks += stack_bytes(thread);
+    }
     for_each_thread_local(thread, [&m](const void* from, const void* to) { m.scan_words(from, to); });
-    sizes.stacks += stack_bytes(thread);
-    sizes.stacks += scan_own_stack(thread, scan);
     for (unsigned i = 0; i < thread.barrier.n; ++i)
       m.candidate(reinterpret_cast<std::uintptr_t>(thread.barrier.words[i]));
     thread.barrier.n = 0;
@@ -227,16 +226,18 @@ std::size_t scan_thread(const sched::m& thread) noexcept {
   const auto scan = [&out](const void* from, const void* to) {
     for_each_stack_word(from, to, [&out](std::uintptr_t entry) { out.push(entry); });
   };
-  scan(top_of(thread), thread.stack_high);
   for_each_thread_local(thread, scan);
+  if (is_scheduler(thread)) return 0;
+  scan(top_of(thread), thread.stack_high);
   if (sched::goroutine* g = thread.current_goroutine.load(std::memory_order_relaxed)) {
     scan_function(*g, scan);
     g->set_colour(sched::scan_epoch.load(std::memory_order_relaxed));
   }
-  return stack_bytes(thread) + scan_own_stack(thread, scan);
+  return stack_bytes(thread);
 }
 
 void scan_goroutine(sched::goroutine& g) noexcept {
+  if (!barrier_is_on()) return;
   work_writer out(rt().work);
   scan_parked(g, [&out](const void* from, const void* to) {
     for_each_stack_word(from, to, [&out](std::uintptr_t entry) { out.push(entry); });

@@ -141,6 +141,10 @@ void on_detach(sched::m& self) noexcept {
   if (self.no_gc_scopes != 0) leave_no_gc_scopes(std::exchange(self.no_gc_scopes, 0u));
 }
 
+void blacken(sched::m& self) noexcept {
+  if (barrier_is_on()) self.black_bytes += heap::mark_open(self);
+}
+
 bool may_wake() noexcept {
   return g_runtime.mark.current() != phase::off || !g_runtime.specials.queue.empty() || finalizers::busy();
 }
@@ -202,8 +206,8 @@ void update_goal() noexcept {
 namespace cairn::sched {
 
 constinit const hook_table hooks = {
-    gc::start,    gc::on_attach, gc::on_detach,         gc::scan_goroutine,
-    gc::may_wake, gc::on_pause,  gc::leave_no_gc_scopes,
+    gc::start,   gc::on_attach, gc::on_detach, gc::scan_goroutine,
+    gc::blacken, gc::may_wake,  gc::on_pause,  gc::leave_no_gc_scopes,
 };
 
 }  // namespace cairn::sched

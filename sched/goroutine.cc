@@ -163,6 +163,8 @@ void start_goroutine(closure* function, task_base* task) {
     if (g != nullptr) {
       g->function = function;
       g->task = task;
+      // The goroutine may be black already while this thread, and so the closure, is not.
+      shade_if_marking(&g->function, sizeof g->function);
       start(g);
     }
   } catch (...) {

@@ -17,6 +17,10 @@
 // is another number is grey. It is scanned, and gets the new number, by the M that runs it, in a handshake; by an M
 // that is about to run it; or by the collector while it does not run. The low bit of `scan` keeps these apart:
 // whoever sets it scans, and who wants to run the goroutine meanwhile waits for some microseconds.
+//
+// A thread has a colour too, m::colour: black since it has marked what is left of the runs that it allocates from. A
+// black goroutine runs on black threads only. (It might come from one that has answered the scanning handshake to one
+// that has not, allocate there, and park before the answer: nobody would ever look at its stack again.)
 #pragma once
 #include <atomic>
 #include <cstdint>

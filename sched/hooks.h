@@ -31,6 +31,9 @@ struct hook_table {
   // In a section, or on a thread that is not attached.
   void (*scan_goroutine)(goroutine& g) noexcept;
 
+  // From here on what the thread allocates is black: what is left of its runs is marked. By itself, in a section.
+  void (*blacken)(m& self) noexcept;
+
   // Something of the gc layer may yet wake goroutines: a finalizer is due, a cycle runs. Any thread; atomics only.
   bool (*may_wake)() noexcept;
 

@@ -442,7 +442,7 @@ void await_stack(goroutine* g) noexcept {
 
 void run_one(m& self, goroutine* g) noexcept {
   if (g->bound != nullptr && g->bound != &self) return give_to_bound(self, *g);
-  if (!prepare(*own_p(self), *g)) return await_stack(g);
+  if (!prepare(self, *own_p(self), *g)) return await_stack(g);
   switch_to(self, self.own, g, false);
   after_switch(self);
 }

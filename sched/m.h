@@ -92,7 +92,8 @@ struct m : heap::mcache {
   unsigned free_root_slot_count = 0;
   std::ptrdiff_t assist_credit = 0;  // bytes it may allocate before it must mark; below 0: what it owes
   unsigned no_gc_scopes = 0;  // that it is in, while it runs no goroutine
-  std::atomic<std::uint64_t> flush_generation{0};
+  // As goroutine::scan: the epoch since which all that it allocates is black. Owner: the thread, or who holds it.
+  std::uint32_t colour = 0;
 };
 
 // What tls_cache points at in a thread that is not attached. Empty, never written.

@@ -27,10 +27,11 @@ namespace {
 // ---- colour --------------------------------------------------------------------------------------------------------
 
 // Makes the goroutine, which does not run, black before it does.
-[[gnu::noinline, gnu::cold]] void scan_before_run(goroutine& g) noexcept {
+void scan_before_run(goroutine& g) noexcept {
   for (;;) {
+    // With the release of who scanned it; he had seen the epoch, so the load that follows sees it too.
+    std::uint32_t has = g.scan.load(std::memory_order_acquire);
     const std::uint32_t wanted = scan_epoch.load(std::memory_order_acquire);
-    std::uint32_t has = g.scan.load(std::memory_order_acquire);  // with the release of who scanned it
     if (has == wanted) return;
     if ((has & 1) != 0) {
       heap::cpu_relax();  // the collector is at it
@@ -42,6 +43,21 @@ namespace {
     hooks.scan_goroutine(g);
     g.scan.store(wanted, std::memory_order_release);
   }
+}
+
+[[gnu::noinline, gnu::cold]] void blacken_both(m& self, goroutine& g) noexcept {
+  scan_before_run(g);
+  const std::uint32_t now = scan_epoch.load(std::memory_order_relaxed);
+  if (self.colour == now) return;
+  hooks.blacken(self);
+  self.colour = now;
+}
+
+// Before the goroutine runs here: it and the thread are black if anybody is. See goroutine.h.
+inline void match_colours(m& self, goroutine& g) noexcept {
+  const std::uint32_t now = scan_epoch.load(std::memory_order_relaxed);
+  if (g.scan.load(std::memory_order_relaxed) != now || self.colour != now) [[unlikely]]
+    blacken_both(self, g);
 }
 
 // ---- choosing ------------------------------------------------------------------------------------------------------
@@ -81,7 +97,7 @@ void leave(m& self, goroutine& g, bool last) noexcept {
   goroutine* next = nullptr;
   if (pp != nullptr && g.bound == nullptr) {
     next = self.chosen != nullptr ? std::exchange(self.chosen, nullptr) : choose_here(*pp);
-    if (next != nullptr && (next->bound != nullptr || !prepare(*pp, *next)))
+    if (next != nullptr && (next->bound != nullptr || !prepare(self, *pp, *next)))
       self.chosen = std::exchange(next, nullptr);
   }
   g.exceptions = *self.exceptions;
@@ -156,8 +172,7 @@ bool go_on_with_next(m& self, goroutine& over) noexcept {
     self.chosen = next;
     return false;
   }
-  if (next->scan.load(std::memory_order_relaxed) != scan_epoch.load(std::memory_order_relaxed))
-    scan_before_run(*next);
+  match_colours(self, *next);
   next->self.annotation.taken_over();
   next->self = over.self;
   over.self = fiber{};
@@ -187,10 +202,9 @@ bool go_on_with_next(m& self, goroutine& over) noexcept {
 
 // ---- switching -----------------------------------------------------------------------------------------------------
 
-bool prepare(p& pp, goroutine& g) noexcept {
+bool prepare(m& self, p& pp, goroutine& g) noexcept {
   // First: from here on the collector does not look at its stack, which it may just be getting.
-  if (g.scan.load(std::memory_order_relaxed) != scan_epoch.load(std::memory_order_relaxed)) [[unlikely]]
-    scan_before_run(g);
+  match_colours(self, g);
   if (g.self.high == nullptr) {
     const stack s = g.is_main ? stacks::take_own(main_stack_bytes()) : stacks::take(pp.stacks);
     if (!s) return false;

@@ -103,6 +103,7 @@ void reset(m& p) noexcept {
   p.after = nullptr;
   p.chosen = p.locked = nullptr;
   p.must_end = p.spinning = false;
+  p.colour = 0;
   p.freeze_wanted.store(false, std::memory_order_relaxed);
   p.freeze_off = 0;
   p.note.store(0, std::memory_order_relaxed);

@@ -92,7 +92,7 @@ p* take_idle() noexcept CAIRN_REQUIRES(sch.lock);
 void change_limit(int n) noexcept;
 
 // Gets the goroutine ready to be switched to: a stack, if it has none, and the colour. False: no memory for a stack.
-bool prepare(p& pp, goroutine& g) noexcept;
+bool prepare(m& self, p& pp, goroutine& g) noexcept;
 // To be called first on every stack that is switched to.
 inline void after_switch(m& self) noexcept {
   if (auto* fn = self.after) {

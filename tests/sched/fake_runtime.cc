@@ -96,6 +96,7 @@ const hook_table hooks = {
     .on_attach = [](m&) noexcept {},
     .on_detach = [](m&) noexcept {},
     .scan_goroutine = [](goroutine&) noexcept {},
+    .blacken = [](m&) noexcept {},
     .may_wake = []() noexcept { return false; },
     .on_pause = [](m&, interruption, stopwatch::interval) noexcept {},
     .on_scopes_lost = [](unsigned) noexcept {},
