@@ -271,7 +271,11 @@ bool marker::drain(std::size_t objects, std::size_t bytes) noexcept {
   slot batch[k_batch];
   std::size_t done = 0;
   for (unsigned batches = 0;;) {
-    if (hi_ - lo_ == 1 && n_grey_[0] + n_grey_[1] == 0) chase<runs_cycle>();
+    if (hi_ - lo_ == 1 && n_grey_[0] + n_grey_[1] == 0) {
+      const std::size_t marked_before = objects_marked;
+      chase<runs_cycle>();
+      done += objects_marked - marked_before;
+    }
     const unsigned n = find_batch(batch);
     mark_batch<runs_cycle>(batch, n);
     filling_ ^= 1;

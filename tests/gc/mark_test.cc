@@ -141,4 +141,18 @@ TEST(Marker, CountsWhatItReachesOnceHoweverManyWaysLeadThere) {
   EXPECT_TRUE(collect_until([&] { return objects() == with - (n + 1); })) << with - objects();
 }
 
+// A quantum of an assist is as short for a list as for anything else.
+TEST(Marker, ABudgetOfObjectsHoldsForAListToo) {
+  const cairn::gc::no_gc_scope no_cycle;
+  cell* head = make_list(0, 1000);
+  static cairn::gc::work_pool pool;
+  static cairn::gc::marker m(pool);
+  m.candidate(reinterpret_cast<std::uintptr_t>(head));
+  EXPECT_TRUE(m.drain_beside(32, SIZE_MAX));
+  EXPECT_GE(m.objects_marked, 32u);
+  EXPECT_LE(m.objects_marked, 32u + 2 * 64u);  // looked at between two turns of a list, of 64 objects each
+  EXPECT_FALSE(m.drain_beside(SIZE_MAX, SIZE_MAX));
+  EXPECT_EQ(m.objects_marked, 1000u);
+}
+
 }  // namespace
