@@ -176,6 +176,7 @@ void marker::mark_batch(const slot* from, unsigned n) noexcept {
 
 // The object that the entry points into. False: there is none.
 [[gnu::always_inline]] inline bool marker::find_slot(std::uintptr_t entry, slot& out) noexcept {
+  CAIRN_ASSERT(g_space.contains(entry), "a candidate lies outside of the heap");
   const std::size_t page = g_space.page_of(entry);
   const heap::page_info info = g_space.info_of(page);
   if (!info.in_use()) return false;

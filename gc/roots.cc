@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "cairn/detail/assert.h"
 #include "gc/runtime.h"
 #include "heap/metadata.h"
 #include "heap/private.h"
@@ -213,6 +214,7 @@ root_sizes mark_roots(marker& m, const sched::world_stopped& stopped) {
     for (unsigned i = 0; i < thread.barrier.n; ++i)
       m.candidate(reinterpret_cast<std::uintptr_t>(thread.barrier.words[i]));
     thread.barrier.n = 0;
+    CAIRN_ASSERT(thread.barrier.out == nullptr, "a barrier's work buffer has outlived its cycle");
   });
   sched::records::for_each([&](sched::goroutine& g) {
     if (runs(g)) scan_function(g, scan);
