@@ -26,6 +26,7 @@
 // before it looks whether the door is open; the cycle closes the door before it looks whether anybody is inside: both
 // sequentially consistent, so one sees the other. Behind the closed door the cycle collects what assists have left.
 #include <algorithm>
+#include <new>
 
 #include "gc/cycle.h"
 #include "gc/runtime.h"
@@ -245,7 +246,8 @@ bool collect_left() noexcept {
 void prepare() {
   const auto wanted = static_cast<unsigned>(sched::procs() < 64 ? sched::procs() : 64);
   while (g_pool.made < wanted) {
-    auto* m = new marker(rt().work);
+    auto* m = new (std::nothrow) marker(rt().work);
+    if (m == nullptr) return;  // fewer assist at a time
     ++g_pool.made;
     sched::runtime_section section;
     give_marker(m);

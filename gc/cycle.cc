@@ -231,6 +231,7 @@ void begin_cycle(cycle& c, cycle_reason reason) {
   c.record.heap_goal = r.pace.goal.load(std::memory_order_relaxed);
   r.work.reserve(64);
   r.specials.reserve();
+  if (!stops_the_world()) assists::prepare();
   if (helpers::are_wanted()) helpers::start(static_cast<unsigned>(max_procs() - 1));
   finish_sweep();
 }
