@@ -32,7 +32,6 @@ constexpr std::size_t k_alone_objects = 4096;
 void drain_with_helpers(marker& m, int helpers) noexcept {
   work_pool& pool = rt().work;
   pool.begin_round();
-  pool.join();
   helpers::wake(helpers);
   m.drain_shared();
   pool.leave();
