@@ -104,13 +104,16 @@ std::size_t mcentral::sweep_one(std::uint32_t h, bool may_wait) noexcept {
   if (s == nullptr) return 0;
   const std::size_t pages = s->pages;
   sweep(s, h);
-  if (s->n_alloc != 0) {
-    put(s, h);
-  } else if (may_wait || s->is_large()) {  // nobody takes a large span that is filed
-    the_heap.free_span(s);
-  } else if (!the_heap.try_free_span(s)) {
-    put(s, h);
+  if (s->n_alloc == 0) {
+    // A large span that is filed nobody takes.
+    if (!may_wait && !s->is_large()) {
+      if (the_heap.try_free_span(s)) return pages;
+    } else {
+      the_heap.free_span(s);
+      return pages;
+    }
   }
+  put(s, h);
   return pages;
 }
 

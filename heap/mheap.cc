@@ -119,9 +119,9 @@ void mheap::free_span(mspan* s) noexcept {
 }
 
 bool mheap::try_free_span(mspan* s) noexcept {
-  // As long as a holder that runs takes, or two.
+  // As long as a holder that runs takes. Longer: a thread that sweeps dozens of spans waits for each of them.
   for (unsigned spins = 0; !pages_lock.try_lock(); ++spins) {
-    if (spins == 64) return false;
+    if (spins == 8) return false;
     cpu_relax();
   }
   const std::size_t first = s->first, n_pages = s->pages;
