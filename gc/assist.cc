@@ -26,10 +26,11 @@
 // before it looks whether the door is open; the cycle closes the door before it looks whether anybody is inside: both
 // sequentially consistent, so one sees the other. Behind the closed door the cycle collects what assists have left.
 #include <algorithm>
+#include <new>
 
 #include "gc/cycle.h"
 #include "gc/runtime.h"
-#include "heap/metadata.h"
+#include "heap/delay.h"
 #include "heap/pause.h"
 #include "heap/private.h"
 #include "sched/handshake.h"
@@ -75,35 +76,55 @@ constexpr std::uint64_t k_most_ns = 18'000;
 constexpr std::int64_t k_sleep_ns = 20'000;
 constexpr std::size_t k_large_bytes = 32 << 10;
 
-// Markers for assists, as many as can run at a time. Free ones, under the lock. They keep the grey objects that an
-// assist leaves behind, for the next one: handing them to the pool and taking others from it at each assist costs some
-// ten turns at the pool's locks, and every now and then a wait of a scheduler's slice, for a holder that the kernel has
-// taken off its processor.
+// Markers for assists, as many as can run at a time, each with a place of its own: there when it is free, null while a
+// thread has it. Without a lock, whose holder the kernel may have taken off its processor. They keep the grey objects
+// that an assist leaves behind, for the next one: handing them to the pool and taking others from it at each assist
+// costs some ten turns at the pool.
 struct marker_pool {
-  heap::lock lock;
-  marker* free[64] CAIRN_GUARDED_BY(lock) = {};
-  unsigned n CAIRN_GUARDED_BY(lock) = 0;
-  std::atomic<unsigned> with_work{0};  // of the free ones. Written under the lock; read without as a hint.
-  unsigned made = 0;                   // Under the cycle lock.
+  std::atomic<marker*> places[64] = {};
+  std::atomic<unsigned> made{0};  // Places in use, the first ones. Written under the cycle lock.
+  // Of the free ones; too many for a moment, never too few: raised before the marker is back, lowered after it was
+  // taken. Read as a hint by who looks for work.
+  std::atomic<unsigned> with_work{0};
 };
 CAIRN_PRIVATE constinit marker_pool g_pool;
 
-// One with work, if there is any.
-marker* take_marker() noexcept {
-  heap::lock_guard guard(g_pool.lock);
-  if (g_pool.n == 0) return nullptr;
-  unsigned i = g_pool.n - 1;
-  while (i > 0 && !g_pool.free[i]->has_work()) --i;
-  marker* m = g_pool.free[i];
-  g_pool.free[i] = g_pool.free[--g_pool.n];
-  if (m->has_work()) g_pool.with_work.fetch_sub(1, std::memory_order_relaxed);
-  return m;
+// A free marker and its place.
+struct lent_marker {
+  marker* m = nullptr;
+  unsigned place = 0;
+};
+
+// One with work, if there is any; another one, if `any_will_do`.
+lent_marker try_take_marker(bool any_will_do) noexcept {
+  for (unsigned i = 0, n = g_pool.made.load(std::memory_order_relaxed); i < n; ++i) {
+    if (g_pool.places[i].load(std::memory_order_relaxed) == nullptr) continue;
+    // Acquire: pairs with give_marker.
+    marker* m = g_pool.places[i].exchange(nullptr, std::memory_order_acquire);
+    if (m == nullptr) continue;
+    if (m->has_work()) {
+      g_pool.with_work.fetch_sub(1, std::memory_order_relaxed);
+      return {m, i};
+    }
+    if (any_will_do) return {m, i};
+    heap::maybe_delay("assist.put_back");
+    g_pool.places[i].store(m, std::memory_order_release);
+  }
+  return {};
 }
 
-void give_marker(marker* m) noexcept {
-  heap::lock_guard guard(g_pool.lock);
-  g_pool.free[g_pool.n++] = m;
-  if (m->has_work()) g_pool.with_work.fetch_add(1, std::memory_order_relaxed);
+lent_marker take_marker() noexcept {
+  if (g_pool.with_work.load(std::memory_order_relaxed) != 0) {
+    if (const lent_marker with_work = try_take_marker(false); with_work.m != nullptr) return with_work;
+  }
+  return try_take_marker(true);
+}
+
+// Nobody else writes to the place: it is null for as long as its marker is away.
+void give_marker(lent_marker back) noexcept {
+  if (back.m->has_work()) g_pool.with_work.fetch_add(1, std::memory_order_relaxed);
+  heap::maybe_delay("assist.give");
+  g_pool.places[back.place].store(back.m, std::memory_order_release);
 }
 
 bool any_work() noexcept {
@@ -128,17 +149,18 @@ class assist {
     sched::runtime_section section(self_);
     rt().mark.assisting.fetch_add(1, std::memory_order_seq_cst);
     if (!any_work()) rt().work.ask();
-    else if (is_open()) marker_ = take_marker();
-    if (marker_ != nullptr) marker_->bytes_marked = marker_->objects_marked = marker_->bytes_scanned = 0;
+    else if (is_open()) lent_ = take_marker();
+    marker* const m = lent_.m;
+    if (m != nullptr) m->bytes_marked = m->objects_marked = m->bytes_scanned = 0;
   }
   ~assist() {
     sched::runtime_section section(self_);
     marking& mark = rt().mark;
-    if (marker_ != nullptr) {
-      if (!rt().work.has_full()) marker_->flush();  // for workers that have nothing left
-      mark.assist_marked.fetch_add(marker_->bytes_marked, std::memory_order_relaxed);
-      mark.scanned.fetch_add(marker_->bytes_scanned, std::memory_order_relaxed);
-      give_marker(marker_);
+    if (marker* const m = lent_.m) {
+      if (!rt().work.has_full()) m->try_flush();  // for workers that have nothing left; the rest stays here
+      mark.assist_marked.fetch_add(m->bytes_marked, std::memory_order_relaxed);
+      mark.scanned.fetch_add(m->bytes_scanned, std::memory_order_relaxed);
+      give_marker(lent_);
     }
     mark.assisting.fetch_sub(1, std::memory_order_seq_cst);  // with the cycle's look at it
   }
@@ -147,11 +169,12 @@ class assist {
 
   // Bytes scanned, 0 when nothing is left to do here.
   std::size_t piece() noexcept {
-    if (marker_ == nullptr || !is_open()) return 0;
+    marker* const m = lent_.m;
+    if (m == nullptr || !is_open()) return 0;
     sched::runtime_section section(self_);
-    const std::size_t before = marker_->bytes_scanned;
-    const bool more = marker_->drain_beside(k_piece_objects, k_piece_bytes);
-    const std::size_t scanned = marker_->bytes_scanned - before;
+    const std::size_t before = m->bytes_scanned;
+    const bool more = m->drain_beside(k_piece_objects, k_piece_bytes);
+    const std::size_t scanned = m->bytes_scanned - before;
     return scanned == 0 && more ? 1 : scanned;
   }
 
@@ -159,7 +182,7 @@ class assist {
   static bool is_open() noexcept { return rt().mark.assists_open.load(std::memory_order_seq_cst); }
 
   sched::m& self_;
-  marker* marker_ = nullptr;
+  lent_marker lent_;
 };
 
 bool is_far_past_goal() noexcept {
@@ -233,22 +256,38 @@ void sleep_for_others(sched::m& self) {
 
 }  // namespace
 
+// Where the system has no memory to hand over the rest it is marked here, a piece at a time.
+void finish_left(marker& m) noexcept {
+  marking& mark = rt().mark;
+  m.bytes_marked = m.objects_marked = m.bytes_scanned = 0;
+  for (bool more = true; more;) {
+    sched::runtime_section section;
+    more = !m.try_flush() && m.drain_beside(k_piece_objects, k_piece_bytes);
+  }
+  mark.assist_marked.fetch_add(m.bytes_marked, std::memory_order_relaxed);
+  mark.scanned.fetch_add(m.bytes_scanned, std::memory_order_relaxed);
+}
+
 bool collect_left() noexcept {
-  sched::runtime_section section;
-  heap::lock_guard guard(g_pool.lock);
-  const bool any = g_pool.with_work.load(std::memory_order_relaxed) != 0;
-  for (unsigned i = 0; i < g_pool.n; ++i) g_pool.free[i]->flush();
+  bool any = false;
+  // All are in their places: nobody assists. Acquire: pairs with give_marker.
+  for (unsigned i = 0, n = g_pool.made.load(std::memory_order_relaxed); i < n; ++i) {
+    marker& m = *g_pool.places[i].load(std::memory_order_acquire);
+    if (!m.has_work()) continue;
+    any = true;
+    finish_left(m);
+  }
   g_pool.with_work.store(0, std::memory_order_relaxed);
   return any;
 }
 
 void prepare() {
   const auto wanted = static_cast<unsigned>(sched::procs() < 64 ? sched::procs() : 64);
-  while (g_pool.made < wanted) {
-    auto* m = new marker(rt().work);
-    ++g_pool.made;
-    sched::runtime_section section;
-    give_marker(m);
+  for (unsigned n = g_pool.made.load(std::memory_order_relaxed); n < wanted; ++n) {
+    auto* m = new (std::nothrow) marker(rt().work);
+    if (m == nullptr) return;  // fewer assist at a time
+    g_pool.places[n].store(m, std::memory_order_release);
+    g_pool.made.store(n + 1, std::memory_order_relaxed);
   }
 }
 

@@ -186,7 +186,8 @@ void bulk_barrier_slow(const void* first, std::size_t bytes) noexcept {
   if (self == nullptr) {
     if (!gc::barrier_is_on()) return;
     gc::work_writer out(gc::rt().work);
-    for (std::size_t i = 0; i < bytes / sizeof(void*); ++i) gc::add(out, words[i]);
+    for (std::size_t i = 0; i < bytes / sizeof(void*); ++i)
+      gc::add(out, __atomic_load_n(&words[i], __ATOMIC_RELAXED));
     return;
   }
   // A piece at a time: a handshake waits for no more than that.

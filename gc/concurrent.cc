@@ -252,7 +252,6 @@ void run_concurrent(cycle& c) {
   marker& m = the_marker();
   m.bytes_marked = m.objects_marked = m.bytes_scanned = 0;
   helpers::reset_counts();
-  assists::prepare();
 
   heap::maybe_delay("cycle.barrier_on");
   set_barrier(k_marking | k_grey_stacks);

@@ -32,7 +32,6 @@ constexpr std::size_t k_alone_objects = 4096;
 void drain_with_helpers(marker& m, int helpers) noexcept {
   work_pool& pool = rt().work;
   pool.begin_round();
-  pool.join();
   helpers::wake(helpers);
   m.drain_shared();
   pool.leave();
@@ -231,6 +230,7 @@ void begin_cycle(cycle& c, cycle_reason reason) {
   c.record.heap_goal = r.pace.goal.load(std::memory_order_relaxed);
   r.work.reserve(64);
   r.specials.reserve();
+  if (!stops_the_world()) assists::prepare();
   if (helpers::are_wanted()) helpers::start(static_cast<unsigned>(max_procs() - 1));
   finish_sweep();
 }

@@ -23,6 +23,9 @@ using heap::g_space;
 
 namespace {
 
+constexpr const char*
+    k_no_buffers = "out of memory for the collector's work buffers: the system refused 64 KiB";
+
 bool is_masked(unsigned span_class) noexcept {
   const std::size_t bytes = detail::k_class_bytes[span_class / 2];
   return bytes - 1 < k_masked_bytes;  // large objects' is 0
@@ -176,6 +179,7 @@ void marker::mark_batch(const slot* from, unsigned n) noexcept {
 
 // The object that the entry points into. False: there is none.
 [[gnu::always_inline]] inline bool marker::find_slot(std::uintptr_t entry, slot& out) noexcept {
+  CAIRN_ASSERT(g_space.contains(entry), "a candidate lies outside of the heap");
   const std::size_t page = g_space.page_of(entry);
   const heap::page_info info = g_space.info_of(page);
   if (!info.in_use()) return false;
@@ -271,7 +275,11 @@ bool marker::drain(std::size_t objects, std::size_t bytes) noexcept {
   slot batch[k_batch];
   std::size_t done = 0;
   for (unsigned batches = 0;;) {
-    if (hi_ - lo_ == 1 && n_grey_[0] + n_grey_[1] == 0) chase<runs_cycle>();
+    if (hi_ - lo_ == 1 && n_grey_[0] + n_grey_[1] == 0) {
+      const std::size_t marked_before = objects_marked;
+      chase<runs_cycle>();
+      done += objects_marked - marked_before;
+    }
     const unsigned n = find_batch(batch);
     mark_batch<runs_cycle>(batch, n);
     filling_ ^= 1;
@@ -321,18 +329,23 @@ std::size_t marker::move_out(std::size_t n) noexcept {
   return moved;
 }
 
-// The stack is full: its older half goes to the pool, the rest moves down.
-void marker::spill() noexcept {
-  for (std::size_t want = (hi_ - lo_) / 2; want > 0;) {
+// The stack is full: its older half goes to the pool, the rest moves down. False: not all of the half could go.
+bool marker::try_spill() noexcept {
+  std::size_t want = (hi_ - lo_) / 2;
+  while (want > 0) {
     const std::size_t n = move_out(want);
-    // Without the system's 2 KiB there is no way to go on marking, and no way to take back what was marked.
-    if (n == 0)
-      heap::fatal_error("out of memory for the collector's work buffers: the system refused 64 KiB");
+    if (n == 0) break;
     want -= n;
   }
   std::memmove(stack_, stack_ + lo_, (hi_ - lo_) * sizeof(std::uintptr_t));
   hi_ -= lo_;
   lo_ = 0;
+  return want == 0;
+}
+
+void marker::spill() noexcept {
+  // Without the system's 2 KiB there is no way to go on marking, and no way to take back what was marked.
+  if (!try_spill()) heap::fatal_error(k_no_buffers);
 }
 
 void marker::share() noexcept {
@@ -340,13 +353,19 @@ void marker::share() noexcept {
   if (have >= 2) move_out(have / 2);  // refused: keep it
 }
 
-void marker::flush() noexcept {
-  scan_batch(0);
-  scan_batch(1);
-  while (hi_ > lo_) {
-    if (move_out(hi_ - lo_) == 0) heap::fatal_error("out of memory for the collector's work buffers");
+bool marker::try_flush() noexcept {
+  for (unsigned which = 0; which < 2; ++which) {
+    if (n_grey_[which] != 0 && hi_ + 64 * k_batch > k_stack && !try_spill()) return false;
+    scan_batch(which);
   }
+  while (hi_ > lo_)
+    if (move_out(hi_ - lo_) == 0) return false;
   lo_ = hi_ = 0;
+  return true;
+}
+
+void marker::flush() noexcept {
+  if (!try_flush()) heap::fatal_error(k_no_buffers);
 }
 
 }  // namespace cairn::gc

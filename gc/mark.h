@@ -86,7 +86,9 @@ class marker {
   void drain_shared() noexcept;
   // Beside the program, waiting for nobody. Stops early, true, after `objects` or `bytes` of scanning.
   bool drain_beside(std::size_t objects, std::size_t bytes) noexcept;
-  // Hands what is left to the pool.
+  // Hands what is left to the pool. False: there is no memory for work buffers, and the rest is still here.
+  bool try_flush() noexcept;
+  // The same where there is no way to go on without.
   void flush() noexcept;
   bool has_work() const noexcept { return lo_ != hi_ || n_grey_[0] + n_grey_[1] != 0; }
 
@@ -133,6 +135,7 @@ class marker {
   void scan_masked(std::uintptr_t at, std::uint64_t mask) noexcept;
   void push_oblets(std::uintptr_t at, std::size_t first, unsigned span_class) noexcept;
   void scan_oblet(std::uintptr_t at) noexcept;
+  bool try_spill() noexcept;
   void spill() noexcept;
   void share() noexcept;
   bool take(work_buf* b) noexcept;

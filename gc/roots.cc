@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "gc/barrier.h"
+#include "cairn/detail/assert.h"
 #include "gc/runtime.h"
 #include "heap/metadata.h"
 #include "heap/private.h"
@@ -212,6 +213,7 @@ root_sizes mark_roots(marker& m, const sched::world_stopped& stopped) {
     for (unsigned i = 0; i < thread.barrier.n; ++i)
       m.candidate(reinterpret_cast<std::uintptr_t>(thread.barrier.words[i]));
     thread.barrier.n = 0;
+    CAIRN_ASSERT(thread.barrier.out == nullptr, "a barrier's work buffer has outlived its cycle");
   });
   sched::records::for_each([&](sched::goroutine& g) {
     if (runs(g)) scan_function(g, scan);

@@ -26,9 +26,9 @@ namespace {
 // a rule, and some fifty are swept in this time.
 constexpr std::uint64_t k_most_sweep_ns = 8'000;
 
-std::size_t sweep_one_span() noexcept {
+std::size_t sweep_one_span(bool may_wait = true) noexcept {
   sched::runtime_section section;
-  const std::size_t pages = heap::the_heap.sweep_one();
+  const std::size_t pages = heap::the_heap.sweep_one(may_wait);
   if (pages != 0) rt().pace.pages_swept.fetch_add(pages, std::memory_order_relaxed);
   return pages;
 }
@@ -50,7 +50,7 @@ void pay_sweep_debt(std::size_t bytes) noexcept {
   };
   if (!owes()) return;
   const sched::stopwatch watch;
-  for (unsigned n = 1; sweep_one_span() != 0 && owes(); ++n)
+  for (unsigned n = 1; sweep_one_span(false) != 0 && owes(); ++n)
     if (n % 8 == 0 && now_ns() - watch.began() > k_most_sweep_ns) break;
   rt().count.note(pause_kind::sweep, watch.stop());
 }

@@ -4,6 +4,7 @@
 // The pool of work buffers and the end of parallel marking. See gc/work.h.
 #include "gc/work.h"
 
+#include "heap/delay.h"
 #include "heap/fatal.h"
 #include "heap/pause.h"
 
@@ -16,27 +17,11 @@ work_buf* work_pool::take_empty() noexcept {
 }
 
 void work_pool::put_full(work_buf* b) noexcept {
-  heap::lock_guard guard(lock_);
-  b->next = full_;
-  full_ = b;
-  n_full_.store(n_full_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  full_.push(b);
   if (asked_.load(std::memory_order_relaxed)) asked_.store(false, std::memory_order_relaxed);
 }
 
-work_buf* work_pool::try_take_full() noexcept {
-  if (!has_full()) return nullptr;
-  heap::lock_guard guard(lock_);
-  work_buf* b = full_;
-  if (b == nullptr) return nullptr;
-  full_ = b->next;
-  n_full_.store(n_full_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
-  return b;
-}
-
-bool work_pool::is_empty() noexcept {
-  heap::lock_guard guard(lock_);
-  return full_ == nullptr;
-}
+work_buf* work_pool::try_take_full() noexcept { return static_cast<work_buf*>(full_.pop()); }
 
 void work_pool::discard() noexcept {
   while (work_buf* b = try_take_full()) give_empty(b);
@@ -50,47 +35,60 @@ void work_writer::next() noexcept {
     heap::fatal_error("out of memory for the collector's work buffers: the system refused 64 KiB");
 }
 
+// ---- rounds ---------------------------------------------------------------------------------------------------------
+
+// The last round is finished and all have left: nobody else changes the word.
 void work_pool::begin_round() noexcept {
-  heap::lock_guard guard(lock_);
-  finished_ = false;
-  workers_ = 0;
-  idle_.store(0, std::memory_order_relaxed);
+  round_.store(round::k_worker + round::k_inside, std::memory_order_release);
 }
 
-bool work_pool::join() noexcept {
-  heap::lock_guard guard(lock_);
-  if (finished_) return false;
-  ++workers_;
-  inside_.fetch_add(1, std::memory_order_relaxed);
+// Acquire and release: all changes of the word are one chain, so who finds a round finished, or everybody gone, sees
+// what the others did before their changes.
+bool work_pool::change_unless_finished(std::uint64_t by) noexcept {
+  round seen{round_.load(std::memory_order_acquire)};
+  do {
+    if (seen.finished()) return false;
+    heap::maybe_delay("pool.round");
+  } while (!round_.compare_exchange_weak(seen.word, seen.word + by, std::memory_order_acq_rel,
+                                         std::memory_order_acquire));
   return true;
 }
 
+bool work_pool::finish_if_all_idle() noexcept {
+  round seen{round_.load(std::memory_order_acquire)};
+  while (!seen.finished()) {
+    if (seen.idle() != seen.workers()) return false;
+    heap::maybe_delay("pool.finish");
+    if (round_.compare_exchange_weak(seen.word, seen.word | round::k_finished, std::memory_order_acq_rel,
+                                     std::memory_order_acquire))
+      return true;
+  }
+  return true;
+}
+
+bool work_pool::join() noexcept { return change_unless_finished(round::k_worker + round::k_inside); }
+
 work_buf* work_pool::wait_for_work() noexcept {
-  bool idle = false;
-  for (unsigned spins = 0;; ++spins) {
-    {
-      heap::lock_guard guard(lock_);
-      if (work_buf* b = full_) {
-        full_ = b->next;
-        n_full_.store(n_full_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
-        if (idle) idle_.store(idle_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
-        return b;
-      }
-      if (!idle) idle_.store(idle_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-      idle = true;
-      if (idle_.load(std::memory_order_relaxed) == workers_) finished_ = true;
-      if (finished_) return nullptr;
-    }
+  // From here on the caller has no entry in hand.
+  for (unsigned spins = 0;;) {
+    if (work_buf* b = try_take_full()) return b;
+    heap::maybe_delay("pool.idle");
+    if (!change_unless_finished(round::k_idle)) return nullptr;
     // A worker that is busy is inside an object or about to share: microseconds.
-    for (unsigned i = 0; i < 64 && !has_full(); ++i) heap::cpu_relax();
-    if (spins > 100) heap::yield_cpu();
+    for (; !has_full(); ++spins) {
+      if (finish_if_all_idle()) return nullptr;
+      for (unsigned i = 0; i < 64 && !has_full(); ++i) heap::cpu_relax();
+      if (spins > 100) heap::yield_cpu();
+    }
+    heap::maybe_delay("pool.busy");
+    if (!change_unless_finished(-round::k_idle)) return nullptr;
   }
 }
 
-void work_pool::leave() noexcept { inside_.fetch_sub(1, std::memory_order_release); }
+void work_pool::leave() noexcept { round_.fetch_sub(round::k_inside, std::memory_order_release); }
 
 void work_pool::await_others() noexcept {
-  for (unsigned spins = 0; inside_.load(std::memory_order_acquire) != 0; ++spins) {
+  for (unsigned spins = 0; round{round_.load(std::memory_order_acquire)}.inside() != 0; ++spins) {
     heap::cpu_relax();
     if (spins > 1000) heap::yield_cpu();
   }

@@ -8,23 +8,39 @@
 // with bit 1 a candidate from a stack (gc/mark.h). Candidates have been neither
 // checked nor marked; an object that many fields point to is entered many times and marked once.
 //
-// Termination of parallel marking. A worker is busy or idle; only busy ones add buffers.
-//   idle == workers and no buffer is full  =>  nothing is left and nothing can be added
-// Both are read under the pool's lock by a worker that has just become idle, so the last one sees it.
+// No lock: threads of the program come here from the barrier, from assists and from handshakes, and would wait for a
+// holder that the kernel has taken off its processor. Full buffers and empty ones lie in two stacks without one
+// (heap/tagged_stack.h; buffers are never unmapped).
+//
+// Termination of parallel marking. A worker is busy or idle; only busy ones have entries in hand, and take and add
+// buffers. How many workers there are, how many of them idle, and whether the round is finished, is one word, so a
+// change of it is a change of a state that was whole. The rules:
+//   1. Who joins is busy. Nobody joins a finished round.
+//   2. A worker becomes idle when it has no entry in hand and has just found no buffer to take.
+//   3. It becomes busy again, unless the round is finished, before it takes a buffer; not when it has one.
+//   4. A round is finished, by an exchange, from "all workers are idle".
+// Then: when the round is finished no worker has anything in hand, and no buffer that a worker has put is left.
+// Proof. At the exchange all are idle, each since the last change that it made of the word. What it put it put before
+// that, for after it, it takes and puts nothing (3). Consider the last change of the stack that was a worker's put. The
+// worker that made it found the stack empty afterwards, before it became idle (2). Since then no worker has put
+// anything. So what came after that look came from threads that are no workers. Nobody has an entry in hand, for only
+// busy ones have (2, 3); and none becomes busy any more (1, 3).
+// It does not matter that the word may have changed and come back since the one who finishes has read it.
+// Buffers of others (barrier, handshakes, assists) may come at any time, also when the round is finished already. Who
+// began the round looks for them again; when there can be no more of them is the cycle's business (gc/concurrent.h).
 #pragma once
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
 
-#include "heap/lock.h"
 #include "heap/metadata.h"
+#include "heap/tagged_stack.h"
 
 namespace cairn::gc {
 
-struct work_buf {
+struct work_buf : heap::stack_link {
   static constexpr std::size_t k_entries = 254;
-  work_buf* next = nullptr;
   std::size_t n = 0;
   std::uintptr_t entries[k_entries];
 };
@@ -40,14 +56,16 @@ class work_pool {
   void give_empty(work_buf* b) noexcept { records_.give(b); }
   void put_full(work_buf* b) noexcept;
   work_buf* try_take_full() noexcept;
-  bool has_full() const noexcept { return n_full_.load(std::memory_order_relaxed) != 0; }
-  // No full buffer, for certain: whoever took the last one did so before.
-  bool is_empty() noexcept;
+  // What the caller has learnt of, by a handshake or an acquire, it does not miss here.
+  bool has_full() const noexcept { return !full_.empty(); }
+  bool is_empty() const noexcept { return full_.empty(); }
   // Gives up all full buffers unread: after marking has ended.
   void discard() noexcept;
 
-  // Parallel marking, one round per drain: begin; every worker joins or is refused; wait_for_work returns a buffer, or
-  // null when all are out of work; leave. The one who began it waits for the others to leave.
+  // Parallel marking, one round per drain: somebody begins it, and is the first worker; every other one joins
+  // or is refused; wait_for_work returns a buffer, or null when all are out of work; leave. The one who began
+  // it waits for the others to leave. (It does not join like the others: a helper that is late for the round
+  // before could join this one first, finish it alone, and have the one who began it refused.)
   void begin_round() noexcept;
   bool join() noexcept;
   work_buf* wait_for_work() noexcept;
@@ -55,22 +73,34 @@ class work_pool {
   void await_others() noexcept;
   // Somebody waits for work, or an assist asks for some: a hint for those who have plenty.
   bool is_wanted() const noexcept {
-    return (idle_.load(std::memory_order_relaxed) != 0 || asked_.load(std::memory_order_relaxed)) &&
+    return (round{round_.load(std::memory_order_relaxed)}.idle() != 0 ||
+            asked_.load(std::memory_order_relaxed)) &&
            !has_full();
   }
   void ask() noexcept { asked_.store(true, std::memory_order_relaxed); }
 
  private:
+  // bit 0        finished
+  // bits 1-20    workers that have joined
+  // bits 21-40   idle ones
+  // bits 41-60   those that have not left
+  struct round {
+    static constexpr unsigned k_bits = 20;
+    static constexpr std::uint64_t k_finished = 1, k_worker = 2, k_idle = k_worker << k_bits,
+                                   k_inside = k_idle << k_bits, k_mask = (1u << k_bits) - 1;
+    std::uint64_t word;
+    bool finished() const noexcept { return (word & k_finished) != 0; }
+    std::uint64_t workers() const noexcept { return word / k_worker & k_mask; }
+    std::uint64_t idle() const noexcept { return word / k_idle & k_mask; }
+    std::uint64_t inside() const noexcept { return word / k_inside & k_mask; }
+  };
+  bool change_unless_finished(std::uint64_t by) noexcept;  // false: it is finished
+  bool finish_if_all_idle() noexcept;                      // true: it is finished
+
   heap::fixed_alloc<work_buf> records_;
-  heap::lock lock_;
-  work_buf* full_ CAIRN_GUARDED_BY(lock_) = nullptr;
-  bool finished_ CAIRN_GUARDED_BY(lock_) = true;
-  unsigned workers_ CAIRN_GUARDED_BY(lock_) = 0;
-  std::atomic<unsigned> n_full_{0};  // Written under lock_; read without as a hint.
-  std::atomic<unsigned> idle_{0};    // Likewise.
-  std::atomic<bool> asked_{false};   // Set by assists, cleared with the next full buffer.
-  std::atomic<unsigned> inside_{
-      0};  // Workers between join and leave. Release in leave, acquire in await_others.
+  heap::tagged_stack full_;
+  std::atomic<std::uint64_t> round_{round::k_finished};
+  std::atomic<bool> asked_{false};  // Set by assists, cleared with the next full buffer.
 };
 
 // Fills buffers with entries, for who finds pointers without being a marker: a handshake that scans its own thread's

@@ -27,37 +27,36 @@ mspan* hand_out(mspan* s, std::uint32_t h) noexcept {
 
 }  // namespace
 
-void span_list::push(mspan* s) noexcept {
+void large_list::push(mspan* s) noexcept {
   lock_guard guard(lock_);
-  s->prev = nullptr;
-  s->next = head_;
-  if (head_ != nullptr) head_->prev = s;
-  head_ = s;
+  mspan* head = head_.load(std::memory_order_relaxed);
+  s->preceding = nullptr;
+  s->following = head;
+  if (head != nullptr) head->preceding = s;
   s->in.store(this, std::memory_order_relaxed);
-  size_.store(size_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  head_.store(s, std::memory_order_relaxed);
 }
 
-mspan* span_list::pop() noexcept {
+mspan* large_list::pop() noexcept {
   if (empty()) return nullptr;
   lock_guard guard(lock_);
-  mspan* s = head_;
+  mspan* s = head_.load(std::memory_order_relaxed);
   if (s == nullptr) return nullptr;
-  head_ = s->next;
-  if (head_ != nullptr) head_->prev = nullptr;
-  s->next = nullptr;
+  head_.store(s->following, std::memory_order_relaxed);
+  if (s->following != nullptr) s->following->preceding = nullptr;
+  s->following = nullptr;
   s->in.store(nullptr, std::memory_order_relaxed);
-  size_.store(size_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
   return s;
 }
 
-bool span_list::remove(mspan* s) noexcept {
+bool large_list::remove(mspan* s) noexcept {
   lock_guard guard(lock_);
   if (s->in.load(std::memory_order_relaxed) != this) return false;
-  (s->prev != nullptr ? s->prev->next : head_) = s->next;
-  if (s->next != nullptr) s->next->prev = s->prev;
-  s->next = s->prev = nullptr;
+  if (s->preceding != nullptr) s->preceding->following = s->following;
+  else head_.store(s->following, std::memory_order_relaxed);
+  if (s->following != nullptr) s->following->preceding = s->preceding;
+  s->following = s->preceding = nullptr;
   s->in.store(nullptr, std::memory_order_relaxed);
-  size_.store(size_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
   return true;
 }
 
@@ -99,14 +98,22 @@ void mcentral::put(mspan* s, std::uint32_t h) noexcept {
   (s->n_alloc < s->n_slots ? partial_ : full_)[swept(h)].push(s);
 }
 
-std::size_t mcentral::sweep_one(std::uint32_t h) noexcept {
+std::size_t mcentral::sweep_one(std::uint32_t h, bool may_wait) noexcept {
   mspan* s = partial_[unswept(h)].pop();
   if (s == nullptr) s = full_[unswept(h)].pop();
   if (s == nullptr) return 0;
   const std::size_t pages = s->pages;
   sweep(s, h);
-  if (s->n_alloc == 0) the_heap.free_span(s);
-  else put(s, h);
+  if (s->n_alloc == 0) {
+    // A large span that is filed nobody takes.
+    if (!may_wait && !s->is_large()) {
+      if (the_heap.try_free_span(s)) return pages;
+    } else {
+      the_heap.free_span(s);
+      return pages;
+    }
+  }
+  put(s, h);
   return pages;
 }
 

@@ -8,29 +8,54 @@
 // that by two turns every swept span into one that needs sweeping without touching any of them; it is raised while
 // the unswept lists are empty.
 //
-// Whoever takes a span from a list owns it (heap/mspan.h). Nothing is called with a list's lock held.
+// Whoever takes a span from a list owns it (heap/mspan.h).
+//
+// Lists are stacks without locks: every refill comes here, and would wait for a holder that the kernel has taken off
+// its processor. Records of spans are never unmapped, as the stack wants. Only a large span may be wanted from the
+// middle of a list, by an owner who frees it by hand. These have lists with a lock, which an allocation of over 32 KiB
+// takes twice in its life. Rejected: to leave the record of one that was freed by hand in a stack until the next sweep
+// finds it (a program that frees all by hand has no next sweep, and as many records as it ever made objects).
 #pragma once
 #include <atomic>
 #include <cstdint>
 
 #include "heap/lock.h"
 #include "heap/mspan.h"
+#include "heap/tagged_stack.h"
 
 namespace cairn::heap {
 
-class span_list {
+class large_list {
  public:
   void push(mspan* s) noexcept;
   mspan* pop() noexcept;
-  // Takes `s` out if it is in this list. For large spans that are freed early; walks nothing.
+  // Takes `s` out if it is in this list; walks nothing.
   bool remove(mspan* s) noexcept;
-  bool empty() const noexcept { return size_.load(std::memory_order_relaxed) == 0; }
-  std::size_t size() const noexcept { return size_.load(std::memory_order_relaxed); }
+  // A look; for certain, as to what the caller has learnt of otherwise.
+  bool empty() const noexcept { return head_.load(std::memory_order_relaxed) == nullptr; }
 
  private:
   lock lock_;
-  mspan* head_ CAIRN_GUARDED_BY(lock_) = nullptr;
-  std::atomic<std::size_t> size_{0};  // Written under lock_; read without for a look.
+  std::atomic<mspan*> head_{nullptr};  // Written under lock_; read without for a look.
+};
+
+class span_list {
+ public:
+  void push(mspan* s) noexcept {
+    if (s->is_large()) large_.push(s);
+    else small_.push(s);
+  }
+  mspan* pop() noexcept {
+    if (stack_link* s = small_.pop()) return static_cast<mspan*>(s);
+    return large_.pop();
+  }
+  // For large spans.
+  bool remove(mspan* s) noexcept { return large_.remove(s); }
+  bool empty() const noexcept { return small_.empty() && large_.empty(); }
+
+ private:
+  tagged_stack small_;
+  large_list large_;
 };
 
 class alignas(64) mcentral {
@@ -44,8 +69,10 @@ class alignas(64) mcentral {
   mspan* take_swept(std::uint32_t h) noexcept;
   // Back from a cache, or new: swept, sweepgen h.
   void put(mspan* s, std::uint32_t h) noexcept;
-  // Sweeps one span that needs it, and files or frees it. Returns its pages, 0 when none is left.
-  std::size_t sweep_one(std::uint32_t h) noexcept;
+  // Sweeps one span that needs it, and files or frees it. Returns its pages, 0 when none is left. Unless
+  // `may_wait` an empty small one that could be freed only after waiting for the lock of the pages is filed,
+  // for the next refill of its class, or to be freed after the next cycle.
+  std::size_t sweep_one(std::uint32_t h, bool may_wait) noexcept;
   // A large span that its owner frees by hand: true when it was found and is the caller's now.
   bool take_large(mspan* s, std::uint32_t h) noexcept;
 

@@ -73,107 +73,82 @@ void prepare_malloc() noexcept {
 // ---- fixed_pool ----
 
 namespace {
-// A slab from reserve() holds at least so much, one from the os exactly so much (or one item): fewer calls
-// against memory never used.
+// A slab holds about so much, or what reserve() was asked for: fewer calls of the system against memory never used.
 constexpr std::size_t k_slab_bytes = std::size_t{32} << 10;
 }  // namespace
 
-std::size_t fixed_pool::slab_bytes(std::size_t capacity) const noexcept {
-  const std::size_t head = round_up(sizeof(slab) + capacity * sizeof(void*), item_align_);
-  return head + capacity * round_up(item_bytes_, item_align_);
+std::size_t fixed_pool::stride() const noexcept {
+  return round_up(sizeof(head), item_align_) + round_up(item_bytes_, item_align_);
 }
 
-std::size_t fixed_pool::slab_capacity(std::size_t bytes) const noexcept {
-  const std::size_t fixed = sizeof(slab) + item_align_;
-  if (bytes <= fixed) return 0;
-  return (bytes - fixed) / (round_up(item_bytes_, item_align_) + sizeof(void*));
+// The first item's head lies right before a multiple of the alignment, as all others do.
+std::size_t fixed_pool::slab_bytes(std::size_t capacity) const noexcept { return capacity * stride(); }
+
+std::size_t fixed_pool::slab_capacity() const noexcept {
+  const std::size_t n = k_slab_bytes / stride();
+  return n == 0 ? 1 : n;
 }
 
-// `memory` is zero. Counts the items as made.
-fixed_pool::slab* fixed_pool::make_slab(void* memory, std::size_t capacity) noexcept {
-  slab* s = ::new (memory) slab{};
-  s->items = static_cast<char*>(memory) + round_up(sizeof(slab) + capacity * sizeof(void*), item_align_);
-  s->capacity = capacity;
+// `memory` is zero: all items are fresh. They are linked in the order of their addresses; the caller publishes them.
+fixed_pool::head* fixed_pool::make_slab(void* memory, std::size_t capacity) noexcept {
+  char* p = static_cast<char*>(memory) + round_up(sizeof(head), item_align_);
+  head* following = nullptr;
+  for (std::size_t i = capacity; i-- > 0;) {
+    head* h = ::new (head_of(p + i * stride())) head;
+    h->state = head::k_fresh;
+    h->next.store(following, std::memory_order_relaxed);
+    following = h;
+  }
   items_.fetch_add(capacity, std::memory_order_relaxed);
   bytes_.fetch_add(slab_bytes(capacity), std::memory_order_relaxed);
-  return s;
+  return following;
 }
 
 bool fixed_pool::reserve(std::size_t n) noexcept {
   const std::size_t made = items(), used = in_use();
   const std::size_t available = made > used ? made - used : 0;  // the two were not read together
   if (available >= n) return true;
-  std::size_t capacity = slab_capacity(k_slab_bytes);
+  std::size_t capacity = slab_capacity();
   if (capacity < n - available) capacity = n - available;
-  const std::size_t align = item_align_ < alignof(slab) ? alignof(slab) : item_align_;
-  void* memory = metadata_alloc(slab_bytes(capacity), align);
+  void* memory = metadata_alloc(slab_bytes(capacity), item_align_);
   if (memory == nullptr) return false;
-  slab* s = make_slab(memory, capacity);
-  slab* head = incoming_.load(std::memory_order_relaxed);
-  do {
-    s->next_incoming = head;
-    // Release: publishes the slab's head to refill().
-  } while (!incoming_.compare_exchange_weak(head, s, std::memory_order_release, std::memory_order_relaxed));
+  head* first = make_slab(memory, capacity);
+  head* last = head_of(reinterpret_cast<char*>(first + 1) + (capacity - 1) * stride());
+  free_.push_chain(first, last);
   return true;
 }
 
-// Appends to the chain of slabs, at the end that carving has not reached.
-void fixed_pool::link(slab* s) noexcept {
-  s->next = nullptr;
-  s->previous = last_;
-  if (last_ != nullptr) last_->next = s;
-  last_ = s;
-  if (carving_ == nullptr) carving_ = s;
-  if (stack_top_ == nullptr) stack_top_ = s;
-}
-
-// Leaves carving_ at a slab with an item not taken yet, or returns false.
-bool fixed_pool::refill() noexcept {
-  // Acquire: pairs with the push in reserve().
-  slab* s = incoming_.exchange(nullptr, std::memory_order_acquire);
-  while (s != nullptr) {
-    slab* following = s->next_incoming;
-    link(s);
-    s = following;
-  }
-  if (carving_ != nullptr && carving_->carved == carving_->capacity && carving_->next != nullptr) {
-    carving_ = carving_->next;
-  }
-  if (carving_ != nullptr && carving_->carved < carving_->capacity) return true;
-
-  std::size_t capacity = slab_capacity(k_slab_bytes);
-  if (capacity == 0) capacity = 1;
-  CAIRN_ASSERT(item_align_ <= the_os().physical_page_bytes(), "a slab from the os is aligned to a page only");
-  void* memory = metadata_map(slab_bytes(capacity));
-  if (memory == nullptr) return false;
-  link(make_slab(memory, capacity));
-  if (carving_->carved == carving_->capacity) carving_ = carving_->next;
-  return true;
+// `h` was popped, or is of a slab that nobody else has seen.
+fixed_pool::item fixed_pool::hand_out(head* h) noexcept {
+  in_use_.fetch_add(1, std::memory_order_relaxed);
+  const bool fresh = h->state == head::k_fresh;
+  CAIRN_CHECK(h->state != head::k_taken, "an object was taken twice");
+  h->state = head::k_taken;
+  return {h + 1, fresh};
 }
 
 fixed_pool::item fixed_pool::take() noexcept {
-  lock_guard guard(lock_);
-  // The highest slab with free entries; slabs above it have none.
-  while (stack_top_ != nullptr && stack_top_->free == 0 && stack_top_->previous != nullptr) {
-    stack_top_ = stack_top_->previous;
+  if (stack_link* free = free_.pop()) return hand_out(static_cast<head*>(free));
+  // Threads that come here at once make a slab each. None of them waits, and nothing of it is lost.
+  const std::size_t capacity = slab_capacity();
+  CAIRN_ASSERT(item_align_ <= the_os().physical_page_bytes(), "a slab from the os is aligned to a page only");
+  void* memory = metadata_map(slab_bytes(capacity));
+  if (memory == nullptr) return {};
+  head* first = make_slab(memory, capacity);
+  if (capacity > 1) {
+    head* last = head_of(reinterpret_cast<char*>(first + 1) + (capacity - 1) * stride());
+    free_.push_chain(first->next.load(std::memory_order_relaxed), last);
   }
-  if (stack_top_ != nullptr && stack_top_->free != 0) {
-    in_use_.fetch_add(1, std::memory_order_relaxed);
-    return {stack_top_->free_items()[--stack_top_->free], false};
-  }
-  if ((carving_ == nullptr || carving_->carved == carving_->capacity) && !refill()) return {};
-  in_use_.fetch_add(1, std::memory_order_relaxed);
-  return {carving_->items + carving_->carved++ * round_up(item_bytes_, item_align_), true};
+  return hand_out(first);
 }
 
 void fixed_pool::give(void* p) noexcept {
   if (p == nullptr) return;
-  lock_guard guard(lock_);
-  CAIRN_CHECK(in_use() != 0, "an object was given that was not taken");
+  head* h = head_of(p);
+  CAIRN_CHECK(h->state == head::k_taken, "an object was given that was not taken");
+  h->state = head::k_free;
   in_use_.fetch_sub(1, std::memory_order_relaxed);
-  // There is room: the slabs together have an entry for each item.
-  while (stack_top_->free == stack_top_->capacity) stack_top_ = stack_top_->next;
-  stack_top_->free_items()[stack_top_->free++] = p;
+  free_.push(h);
 }
 
 }  // namespace cairn::heap

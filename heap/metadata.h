@@ -16,8 +16,7 @@
 #include <new>
 #include <type_traits>
 
-#include "cairn/detail/annotate.h"
-#include "heap/lock.h"
+#include "heap/tagged_stack.h"
 
 namespace cairn::heap {
 
@@ -38,14 +37,15 @@ void metadata_note(std::ptrdiff_t bytes) noexcept;
 void prepare_malloc() noexcept;
 
 // Untyped core of fixed_alloc. Slabs are never returned, so a stale pointer to an item stays readable and
-// finds an item of the same type. The list of free items lies beside the items, not in them: giving an item
-// does not write to it.
+// finds an item of the same type. The link of a free item lies before the item, not in it: giving an item does not
+// write to it. No lock: threads of the program take and give these in the middle of an allocation, of the barrier and
+// of an assist, and with more threads than processors a lock's holder may be off its processor for milliseconds.
 //
-//   items() == in_use() + free entries + items not carved, incoming slabs included
+//   items() == in_use() + free ones + those of a slab that is just being made
 class fixed_pool {
  public:
   constexpr fixed_pool(std::size_t item_bytes, std::size_t item_align) noexcept
-      : item_bytes_(item_bytes), item_align_(item_align) {}
+      : item_bytes_(item_bytes), item_align_(item_align < alignof(head) ? alignof(head) : item_align) {}
   fixed_pool(const fixed_pool&) = delete;
   fixed_pool& operator=(const fixed_pool&) = delete;
 
@@ -55,42 +55,30 @@ class fixed_pool {
   };
 
   bool reserve(std::size_t n) noexcept;
-  item take() noexcept CAIRN_EXCLUDES(lock_);
-  void give(void* p) noexcept CAIRN_EXCLUDES(lock_);
+  item take() noexcept;
+  void give(void* p) noexcept;
 
   std::size_t items() const noexcept { return items_.load(std::memory_order_relaxed); }
   std::size_t in_use() const noexcept { return in_use_.load(std::memory_order_relaxed); }
   std::size_t bytes() const noexcept { return bytes_.load(std::memory_order_relaxed); }
 
  private:
-  // Head of a slab; after it come `capacity` pointers, a part of the stack of free items, and then the items.
-  struct slab {
-    slab* next_incoming;
-    slab* previous;  // in the chain, oldest first; the stack of free items runs along it
-    slab* next;
-    char* items;
-    std::size_t capacity;
-    std::size_t carved;  // items taken for the first time
-    std::size_t free;    // entries of free_items()
-    void** free_items() noexcept { return reinterpret_cast<void**>(this + 1); }
+  // Ends where its item begins. `state`: whose the item is; written by whoever took the item, before it is given.
+  struct head : stack_link {
+    enum { k_fresh, k_free, k_taken };  // a fresh one is free, too, and zero
+    std::uint64_t state;
   };
+  std::size_t stride() const noexcept;
   std::size_t slab_bytes(std::size_t capacity) const noexcept;
-  std::size_t slab_capacity(std::size_t bytes) const noexcept;
-  slab* make_slab(void* memory, std::size_t capacity) noexcept;
-  void link(slab* s) noexcept CAIRN_REQUIRES(lock_);
-  bool refill() noexcept CAIRN_REQUIRES(lock_);
+  std::size_t slab_capacity() const noexcept;
+  head* head_of(void* p) const noexcept { return static_cast<head*>(p) - 1; }
+  item hand_out(head* h) noexcept;
+  head* make_slab(void* memory, std::size_t capacity) noexcept;
 
   const std::size_t item_bytes_;
   const std::size_t item_align_;
-  lock lock_;
-  slab* last_ CAIRN_GUARDED_BY(lock_) = nullptr;       // end of the chain
-  slab* carving_ CAIRN_GUARDED_BY(lock_) = nullptr;    // before it all are carved, after it none
-  slab* stack_top_ CAIRN_GUARDED_BY(lock_) = nullptr;  // slabs after it have no free entries
-
-  // Slabs that reserve() made and take() has not linked yet. Pushed without the lock, because reserve() runs
-  // at depth 0; taken as a whole, so there is no ABA.
-  std::atomic<slab*> incoming_{nullptr};
-  // Written with lock_ held except items_ and bytes_, which reserve() adds to; read by anyone.
+  tagged_stack free_;
+  // Statistics, and what reserve() guesses by; relaxed.
   std::atomic<std::size_t> items_{0};
   std::atomic<std::size_t> in_use_{0};
   std::atomic<std::size_t> bytes_{0};

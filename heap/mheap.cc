@@ -99,7 +99,8 @@ mspan* mheap::allocate_span(std::size_t n_pages, unsigned span_class, page_cache
   return s;
 }
 
-void mheap::free_span(mspan* s) noexcept {
+// All of free_span but for freeing the pages, which the caller does. The record is another's afterwards.
+void mheap::retire(mspan* s) noexcept {
   CAIRN_ASSERT(s->n_alloc == 0, "a span with objects was freed");
   CAIRN_ASSERT(s->specials == nullptr, "a span with weak references or cleanups was freed");
   const std::size_t first = s->first, n_pages = s->pages;
@@ -108,8 +109,26 @@ void mheap::free_span(mspan* s) noexcept {
   central[s->span_class].spans.fetch_sub(1, std::memory_order_relaxed);
   records_.give(s);
   pages_in_use_.fetch_sub(n_pages, std::memory_order_relaxed);
+}
+
+void mheap::free_span(mspan* s) noexcept {
+  const std::size_t first = s->first, n_pages = s->pages;
+  retire(s);
   lock_guard guard(pages_lock);
   pages.free(first, n_pages);
+}
+
+bool mheap::try_free_span(mspan* s) noexcept {
+  // As long as a holder that runs takes. Longer: a thread that sweeps dozens of spans waits for each of them.
+  for (unsigned spins = 0; !pages_lock.try_lock(); ++spins) {
+    if (spins == 8) return false;
+    cpu_relax();
+  }
+  const std::size_t first = s->first, n_pages = s->pages;
+  retire(s);
+  pages.free(first, n_pages);
+  pages_lock.unlock();
+  return true;
 }
 
 void mheap::flush(page_cache& cache) noexcept {
@@ -136,12 +155,12 @@ void mheap::begin_sweep() noexcept {
   sweep_done_.store(false, std::memory_order_release);
 }
 
-std::size_t mheap::sweep_one() noexcept {
+std::size_t mheap::sweep_one(bool may_wait) noexcept {
   // Raised before the look: a thread that is not attached, and that nothing keeps between the two, would else begin to
   // sweep when a cycle has begun, or the next generation. Sequentially consistent, both, and where sweeping is found
   // done and await_sweepers: one of the two sees the other.
   sweepers_.fetch_add(1, std::memory_order_seq_cst);
-  const std::size_t swept = sweep_done_.load(std::memory_order_seq_cst) ? 0 : sweep_next();
+  const std::size_t swept = sweep_done_.load(std::memory_order_seq_cst) ? 0 : sweep_next(may_wait);
   sweepers_.fetch_sub(1, std::memory_order_release);
   return swept;
 }
@@ -153,11 +172,11 @@ void mheap::await_sweepers() const noexcept {
   }
 }
 
-std::size_t mheap::sweep_next() noexcept {
+std::size_t mheap::sweep_next(bool may_wait) noexcept {
   const std::uint32_t h = sweepgen();
   // Large spans (classes 0 and 1) come first: they give most back for least.
   for (unsigned sc = sweep_class_.load(std::memory_order_relaxed); sc < detail::k_span_class_count; ++sc) {
-    if (const std::size_t swept = central[sc].sweep_one(h)) return swept;
+    if (const std::size_t swept = central[sc].sweep_one(h, may_wait)) return swept;
     unsigned seen = sc;  // nobody adds to an unswept list, so an empty one stays empty
     sweep_class_.compare_exchange_strong(seen, sc + 1, std::memory_order_relaxed);
   }

@@ -6,7 +6,7 @@
 // Memory goes down and up through four levels.
 //
 //   mcache    a thread's open runs, one per span class     heap/mcache.h    no lock; the bump is in the public headers
-//   mcentral  the spans of one class that no cache holds    heap/mcentral.h  a lock per list
+//   mcentral  the spans of one class that no cache holds    heap/mcentral.h  no lock, but for large spans
 //   mheap     pages and spans                               this file        one lock
 //   space     the reservation and its side tables           heap/space.h     grows by arenas of 64 MiB
 //
@@ -64,6 +64,8 @@ class mheap {
   mspan* allocate_span(std::size_t pages, unsigned span_class, page_cache* cache, std::uint32_t h) noexcept;
   // Nothing of it is allocated and the caller owns it.
   void free_span(mspan* s) noexcept;
+  // The same for who should not wait: false when the lock of the pages is not to be had soon, and nothing is done.
+  bool try_free_span(mspan* s) noexcept;
   // An empty span starts anew: no pointer mask, no arrays.
   void reset_span(mspan* s) noexcept;
   // A detaching thread's page cache.
@@ -83,8 +85,8 @@ class mheap {
   void advance_generation() noexcept;
   // When there are none of these left: sweeping may begin, and end.
   void begin_sweep() noexcept;
-  // Sweeps one span of any class. Returns its pages, 0 when nothing is left to sweep.
-  std::size_t sweep_one() noexcept;
+  // Sweeps one span of any class. Returns its pages, 0 when nothing is left to sweep. `may_wait`: see mcentral.
+  std::size_t sweep_one(bool may_wait) noexcept;
   bool needs_sweep() const noexcept { return !sweep_done_.load(std::memory_order_seq_cst); }
   // After sweep_one has returned 0: no span is in a sweeper's hands. A stop does not wait for a sweeper that is not
   // attached, and marking a span that is being swept would lose its marks.
@@ -108,7 +110,8 @@ class mheap {
 
  private:
   page_run find_pages(std::size_t n, page_cache* cache) noexcept CAIRN_EXCLUDES(pages_lock);
-  std::size_t sweep_next() noexcept;
+  std::size_t sweep_next(bool may_wait) noexcept;
+  void retire(mspan* s) noexcept;
   bool grow() noexcept CAIRN_REQUIRES(pages_lock);
   void publish(mspan* s) noexcept;
 

@@ -13,7 +13,7 @@
 //
 // Who may change what. A span is at any time in exactly one of these hands:
 //   a cache     cut into runs by the thread whose mcache holds it
-//   a central   in one of the lists of its mcentral, under that list's lock
+//   a central   in one of the lists of its mcentral; who pops it, or takes it out, has it
 //   a sweeper   who won the CAS on sweepgen from h - 2 to h - 1
 // Whoever has it owns free_index, n_alloc and the allocation bits.
 //
@@ -28,13 +28,15 @@
 #include <cstdint>
 
 #include "heap/space.h"
+#include "heap/tagged_stack.h"
 
 namespace cairn::heap {
 
-class span_list;
+class large_list;
 struct special_table;  // gc/specials.h: weak references, finalizers, cleanups of a span's objects
 
-class mspan {
+// The link is that of the mcentral's stack which the span lies in (heap/mcentral.h).
+class mspan : public stack_link {
  public:
   // Immutable while the span is in use.
   std::uintptr_t base = 0;
@@ -59,10 +61,11 @@ class mspan {
   // Guarded by gc/specials.cc's lock.
   special_table* specials = nullptr;
 
-  // Links of an mcentral's list, guarded by its lock. `in` leaves a list's address only under that list's lock.
-  mspan* next = nullptr;
-  mspan* prev = nullptr;
-  std::atomic<span_list*> in{nullptr};
+  // Large spans: links of an mcentral's list, guarded by its lock. `in` leaves a list's address only under that list's
+  // lock.
+  mspan* following = nullptr;
+  mspan* preceding = nullptr;
+  std::atomic<large_list*> in{nullptr};
 
   bool is_large() const noexcept { return span_class < 2; }
   bool is_noscan() const noexcept { return detail::is_noscan_class(span_class); }

@@ -9,11 +9,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <memory>
 #include <random>
 #include <vector>
 
 #include "api/support.h"
 #include "scale.h"
+#include "tests/heap/fake_os.h"
 
 namespace {
 
@@ -139,6 +141,61 @@ TEST(Marker, CountsWhatItReachesOnceHoweverManyWaysLeadThere) {
   EXPECT_GE(with, n + 1);
   held = nullptr;
   EXPECT_TRUE(collect_until([&] { return objects() == with - (n + 1); })) << with - objects();
+}
+
+// Marks that no cycle has set.
+void clear_marks(const cell* list) {
+  for (; list != nullptr; list = list->next) {
+    cairn::heap::object_ref o;
+    ASSERT_TRUE(cairn::heap::find_object(reinterpret_cast<std::uintptr_t>(list), o));
+    cairn::heap::g_space.group_of(o.first, o.index).clear_marks();
+  }
+}
+
+// A quantum of an assist is as short for a list as for anything else.
+TEST(Marker, ABudgetOfObjectsHoldsForAListToo) {
+  auto no_cycle = std::make_unique<cairn::gc::no_gc_scope>();
+  cell* head = make_list(0, 1000);
+  static cairn::gc::work_pool pool;
+  static cairn::gc::marker m(pool);
+  m.candidate(reinterpret_cast<std::uintptr_t>(head));
+  EXPECT_TRUE(m.drain_beside(32, SIZE_MAX));
+  EXPECT_GE(m.objects_marked, 32u);
+  EXPECT_LE(m.objects_marked, 32u + 2 * 64u);  // looked at between two turns of a list, of 64 objects each
+  EXPECT_FALSE(m.drain_beside(SIZE_MAX, SIZE_MAX));
+  EXPECT_EQ(m.objects_marked, 1000u);
+  clear_marks(head);
+  no_cycle.reset();
+  EXPECT_TRUE(cairn::gc::verify());
+}
+
+TEST(Marker, KeepsWhatItCannotHandOverForWantOfMemory) {
+  auto no_cycle = std::make_unique<cairn::gc::no_gc_scope>();
+  constexpr std::size_t k_cells = 1000;
+  cell* head = make_list(0, k_cells);
+  static cairn::gc::work_pool pool;
+  static cairn::gc::marker m(pool);
+  for (const cell* c = head; c != nullptr; c = c->next) m.candidate(reinterpret_cast<std::uintptr_t>(c));
+  {
+    cairn::heap::fake_os os;
+    os.fail_kind(cairn::heap::fake_os::k_map);
+    EXPECT_FALSE(m.try_flush());
+    EXPECT_TRUE(m.has_work());
+    EXPECT_TRUE(pool.is_empty());
+    // Some of it is scanned and some not.
+    EXPECT_TRUE(m.drain_beside(32, SIZE_MAX));
+    EXPECT_FALSE(m.try_flush());
+    EXPECT_TRUE(m.has_work());
+  }
+  EXPECT_TRUE(m.try_flush());
+  EXPECT_FALSE(m.has_work());
+  EXPECT_FALSE(pool.is_empty());
+  EXPECT_FALSE(m.drain_beside(SIZE_MAX, SIZE_MAX));
+  EXPECT_EQ(m.objects_marked, k_cells);
+  EXPECT_TRUE(pool.is_empty());
+  clear_marks(head);
+  no_cycle.reset();
+  EXPECT_TRUE(cairn::gc::verify());
 }
 
 }  // namespace

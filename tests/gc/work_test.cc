@@ -8,6 +8,9 @@
 #include <thread>
 #include <vector>
 
+#include "heap/delay.h"
+#include "tests/scale.h"
+
 namespace cairn::gc {
 namespace {
 
@@ -90,26 +93,141 @@ TEST(WorkPool, ARoundEndsWhenNobodyHasWorkAndNoneIsLeft) {
     work_writer out(pool);
     for (int i = 0; i < 3; ++i) out.push(k_first);
   }
-  std::vector<std::thread> workers;
-  for (int i = 0; i < k_workers; ++i) {
-    workers.emplace_back([&] {
-      if (!pool.join()) return;
-      while (work_buf* b = pool.wait_for_work()) {
-        work_writer out(pool);
-        for (std::size_t n = 0; n < b->n; ++n) {
-          seen.fetch_add(1);
-          if (b->entries[n] > 1) out.push(b->entries[n] - 1);
-        }
-        pool.give_empty(b);
+  auto work = [&] {
+    while (work_buf* b = pool.wait_for_work()) {
+      work_writer out(pool);
+      for (std::size_t n = 0; n < b->n; ++n) {
+        seen.fetch_add(1);
+        if (b->entries[n] > 1) out.push(b->entries[n] - 1);
       }
-      pool.leave();
+      pool.give_empty(b);
+    }
+    pool.leave();
+  };
+  std::vector<std::thread> workers;
+  for (int i = 1; i < k_workers; ++i) {
+    workers.emplace_back([&] {
+      if (pool.join()) work();
     });
   }
-  for (std::thread& t : workers) t.join();
+  work();
   pool.await_others();
+  for (std::thread& t : workers) t.join();
   EXPECT_EQ(seen.load(), 3 * k_first);
   EXPECT_TRUE(pool.is_empty());
   EXPECT_FALSE(pool.join()) << "the round is over";
+}
+
+class WorkPoolStorm : public testing::Test {
+ protected:
+  void SetUp() override { heap::set_delays(20, 1); }
+  void TearDown() override { heap::set_delays(0, 0); }
+};
+
+// Threads put numbered buffers and take others' out, with delays between a pop's look and its exchange. Each number
+// comes out once, with the contents that it was put with, and no buffer is in two hands.
+TEST_F(WorkPoolStorm, EveryBufferComesOutOnceAndWhole) {
+  static work_pool pool;
+  constexpr std::uintptr_t k_threads = 6;
+  const std::uintptr_t rounds = test_count(20'000, 2'000);
+  std::vector<std::atomic<unsigned>> came_out(k_threads * rounds);
+  std::atomic<unsigned> spoilt{0};
+  auto look_at = [&](const work_buf* b) {
+    if (b->n != 3 || b->entries[1] != ~b->entries[0] || b->entries[2] != b->entries[0]) ++spoilt;
+    else ++came_out[b->entries[0]];
+  };
+  std::vector<std::thread> threads;
+  for (std::uintptr_t t = 0; t < k_threads; ++t) {
+    threads.emplace_back([&, t] {
+      for (std::uintptr_t i = 0; i < rounds; ++i) {
+        work_buf* b = pool.take_empty();
+        ASSERT_NE(b, nullptr);
+        const std::uintptr_t number = t * rounds + i;
+        b->entries[0] = number;
+        b->entries[1] = ~number;
+        b->entries[2] = number;
+        b->n = 3;
+        pool.put_full(b);
+        // So that few buffers go round fast: the same ones come back to the top again and again.
+        if (work_buf* other = pool.try_take_full()) {
+          look_at(other);
+          other->entries[1] = 0;
+          pool.give_empty(other);
+        }
+      }
+    });
+  }
+  for (std::thread& t : threads) t.join();
+  while (work_buf* b = pool.try_take_full()) {
+    look_at(b);
+    pool.give_empty(b);
+  }
+  EXPECT_EQ(spoilt.load(), 0u);
+  for (std::size_t i = 0; i < came_out.size(); ++i) ASSERT_EQ(came_out[i].load(), 1u) << i;
+}
+
+// Rounds one after the other, with workers that come when they like, work that begets work, and outsiders who put and
+// take buffers meanwhile as barriers and assists do. What workers were given has been seen when a round is over.
+TEST_F(WorkPoolStorm, ARoundEndsOnlyWhenAllIsDone) {
+  static work_pool pool;
+  constexpr std::uintptr_t k_foreign = 1;
+  constexpr int k_helpers = 3;
+  const unsigned rounds = static_cast<unsigned>(test_count(300, 30));
+  std::atomic<unsigned> round{0};
+  std::atomic<bool> over{false};
+  std::atomic<std::uint64_t> seen{0}, foreign_put{0}, foreign_taken{0};
+  // An entry 2 n begets two entries, 2 (n - 1); an odd one is an outsider's.
+  auto work = [&] {
+    while (work_buf* b = pool.wait_for_work()) {
+      work_writer out(pool);
+      for (std::size_t i = 0; i < b->n; ++i) {
+        if (b->entries[i] == k_foreign) {
+          ++foreign_taken;
+          continue;
+        }
+        ++seen;
+        if (b->entries[i] > 2)
+          for (int k = 0; k < 2; ++k) out.push(b->entries[i] - 2);
+      }
+      pool.give_empty(b);
+    }
+    pool.leave();
+  };
+  std::vector<std::thread> threads;
+  for (int i = 0; i < k_helpers; ++i) {
+    threads.emplace_back([&] {
+      for (unsigned at = 0; !over;) {
+        if (round == at) {
+          std::this_thread::yield();
+          continue;
+        }
+        at = round;
+        if (pool.join()) work();
+      }
+    });
+  }
+  threads.emplace_back([&] {
+    while (!over) {
+      { work_writer(pool).push(k_foreign); }
+      ++foreign_put;
+      if (foreign_put % 8 == 0) std::this_thread::yield();
+    }
+  });
+  for (unsigned r = 0; r < rounds; ++r) {
+    constexpr unsigned k_depth = 10;
+    { work_writer(pool).push(2 * k_depth); }
+    seen = 0;
+    pool.begin_round();
+    ++round;
+    work();
+    EXPECT_EQ(seen.load(), (std::uint64_t{1} << k_depth) - 1) << "the round was finished early";
+    EXPECT_FALSE(pool.join()) << "the round is over";
+    pool.await_others();
+  }
+  over = true;
+  for (std::thread& t : threads) t.join();
+  for (const std::uintptr_t entry : take_all(pool)) foreign_taken += entry == k_foreign;
+  EXPECT_EQ(foreign_taken.load(), foreign_put.load());
 }
 
 }  // namespace

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+#include "heap/tagged_stack.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "heap/delay.h"
+#include "tests/scale.h"
+
+namespace cairn::heap {
+namespace {
+
+constinit tagged_stack g_stack;  // constant initialisation is part of the contract
+
+struct item : stack_link {
+  std::uint64_t contents = 0;  // plain: the stack orders it
+  std::atomic<int> owners{0};
+};
+
+TEST(TaggedStack, GivesBackTheItemPushedLast) {
+  EXPECT_TRUE(g_stack.empty());
+  EXPECT_EQ(g_stack.pop(), nullptr);
+  static item a, b;
+  g_stack.push(&a);
+  g_stack.push(&b);
+  EXPECT_FALSE(g_stack.empty());
+  EXPECT_EQ(g_stack.pop(), &b);
+  g_stack.push(&b);
+  EXPECT_EQ(g_stack.pop(), &b);
+  EXPECT_EQ(g_stack.pop(), &a);
+  EXPECT_EQ(g_stack.pop(), nullptr);
+  EXPECT_TRUE(g_stack.empty());
+}
+
+TEST(TaggedStack, TakesAChainAsItIs) {
+  static tagged_stack stack;
+  static item below, chain[3];
+  stack.push(&below);
+  chain[0].next = &chain[1];
+  chain[1].next = &chain[2];
+  stack.push_chain(&chain[0], &chain[2]);
+  for (item& i : chain) EXPECT_EQ(stack.pop(), &i);
+  EXPECT_EQ(stack.pop(), &below);
+  EXPECT_EQ(stack.pop(), nullptr);
+}
+
+// Three items, and threads that take two and put them back the other way round, with waits between a look at the top
+// and the exchange: the top is often the same again while what lies beneath it is another. Without the tag an item
+// would come to be in two hands, or be lost, within milliseconds.
+TEST(TaggedStack, ATopThatHasComeBackIsNotTakenForTheOldOne) {
+  static tagged_stack stack;
+  static item items[3];
+  for (item& i : items) stack.push(&i);
+  constexpr int k_threads = 4;
+  const std::size_t rounds = test_count(50'000, 2'000);
+  std::atomic<std::uint64_t> in_two_hands{0}, taken{0};
+  set_delays(50, 3);
+  auto take = [&]() -> item* {
+    auto* i = static_cast<item*>(stack.pop());
+    if (i == nullptr) return nullptr;
+    if (i->owners.fetch_add(1, std::memory_order_relaxed) != 0) ++in_two_hands;
+    ++i->contents;
+    ++taken;
+    return i;
+  };
+  auto give = [&](item* i) {
+    if (i == nullptr) return;
+    i->owners.fetch_sub(1, std::memory_order_relaxed);
+    stack.push(i);
+  };
+  std::vector<std::thread> threads;
+  for (int t = 0; t < k_threads; ++t) {
+    threads.emplace_back([&] {
+      for (std::size_t i = 0; i < rounds && in_two_hands == 0; ++i) {
+        item* first = take();
+        item* second = take();
+        give(first);
+        give(second);
+      }
+    });
+  }
+  for (std::thread& t : threads) t.join();
+  set_delays(0, 0);
+  EXPECT_EQ(in_two_hands.load(), 0u);
+  std::uint64_t counted = 0;
+  for (item& i : items) counted += i.contents;
+  EXPECT_EQ(counted, taken.load());
+  std::size_t left = 0;
+  while (stack.pop() != nullptr && left < 4) ++left;
+  EXPECT_EQ(left, 3u) << "an item was lost, or is there twice";
+}
+
+}  // namespace
+}  // namespace cairn::heap
