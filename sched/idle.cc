@@ -27,7 +27,6 @@ namespace {
 
 constexpr int k_passes = 4;
 constexpr std::int64_t k_leave_next_ns = 3'000;  // its owner is likely about to run it
-constexpr std::int64_t k_most_idle_ns = 5'000'000'000;
 
 // Until when the sleeper sleeps: 0 when there is none. Sequentially consistent, with who looks at it after its timer
 // was put in.

@@ -31,6 +31,7 @@
 #include "sched/hooks.h"
 #include "sched/lot.h"
 #include "sched/message.h"
+#include "sched/overflow.h"
 #include "sched/preempt.h"
 #include "sched/records.h"
 #include "sched/registry.h"
@@ -335,6 +336,7 @@ void sched::initialise(int signal_number) {
     create_exit_key();
     install_fork_handlers();
     install_signal_handler(signal_number);
+    install_overflow_handler();
   });
 }
 

@@ -18,6 +18,7 @@
 #include "sched/futex.h"
 #include "sched/hooks.h"
 #include "sched/message.h"
+#include "sched/overflow.h"
 #include "sched/scheduler.h"
 #include "sched/sysmon.h"
 
@@ -45,9 +46,15 @@ m& attach_patiently() noexcept {
   std::abort();
 }
 
+// That of the thread that started the scheduler. The maker has all blocked, and what it makes would have too. Written
+// before the maker starts.
+sigset_t signal_mask;
+
 void* worker_main(void*) {
+  pthread_sigmask(SIG_SETMASK, &signal_mask, nullptr);
   pthread_setname_np(pthread_self(), "cairn-m");
   heap::prepare_malloc();
+  const alternate_stack alternate;
   work(attach_patiently());
   return nullptr;
 }
@@ -127,6 +134,7 @@ void ensure_workers() {
   std::lock_guard held(mutex);
   if (done.load(std::memory_order_relaxed)) return;
   sch.fences_itself = !prepare_fence();
+  pthread_sigmask(SIG_SETMASK, nullptr, &signal_mask);
   set_proc_limit(procs());
   start_own_thread(maker_main, "cairn: cannot start the thread that makes workers");
   start_own_thread(sysmon_main, "cairn: cannot start the thread that watches the scheduler");
