@@ -15,8 +15,8 @@
 #include "heap/fatal.h"
 #include "heap/mheap.h"
 #include "heap/pause.h"
-#include "sched/goroutine.h"
 #include "sched/futex.h"
+#include "sched/goroutine.h"
 #include "sched/handshake.h"
 
 namespace cairn::gc {
@@ -46,7 +46,8 @@ void settle(sched::m& thread, void*) noexcept {
 }
 
 void count_running(const sched::m& thread) noexcept {
-  if (thread.state.load(std::memory_order_relaxed) == sched::k_requested) rt().mark.running.fetch_add(1, std::memory_order_relaxed);
+  if (thread.state.load(std::memory_order_relaxed) != sched::k_requested) return;
+  rt().mark.running.fetch_add(1, std::memory_order_relaxed);
 }
 
 void begin(sched::m& thread, void*) noexcept {

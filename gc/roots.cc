@@ -12,12 +12,12 @@
 #include <string_view>
 #include <vector>
 
-#include "gc/barrier.h"
 #include "cairn/detail/assert.h"
+#include "gc/barrier.h"
 #include "gc/runtime.h"
 #include "heap/metadata.h"
-#include "heap/private.h"
 #include "heap/pause.h"
+#include "heap/private.h"
 #include "sched/records.h"
 
 namespace cairn::gc {

@@ -12,8 +12,8 @@
 #include "gc/runtime.h"
 #include "heap/metadata.h"
 #include "heap/mheap.h"
-#include "sched/handshake.h"
 #include "sched/goroutine.h"
+#include "sched/handshake.h"
 #include "sched/park.h"
 #include "sched/proc.h"
 

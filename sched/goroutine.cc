@@ -75,8 +75,9 @@ void finish(goroutine* g) noexcept {
 }
 
 [[noreturn, gnu::cold]] void report_unwound(const goroutine* g) noexcept {
-  (message() << "cairn: goroutine " << g->id
-             << " called pthread_exit, or was cancelled: a goroutine ends by returning, or by cairn::goexit\n")
+  (message()
+   << "cairn: goroutine " << g->id
+   << " called pthread_exit, or was cancelled: a goroutine ends by returning, or by cairn::goexit\n")
       .send();
   std::abort();
 }
@@ -164,7 +165,7 @@ void start_goroutine(closure* function, task_base* task) {
       g->function = function;
       g->task = task;
       // The goroutine may be black already while this thread, and so the closure, is not.
-      shade_if_marking(&g->function, sizeof g->function);
+      shade_if_marking(&g->function, sizeof(std::uintptr_t));
       start(g);
     }
   } catch (...) {

@@ -52,12 +52,12 @@ enum class wait_reason : std::uint8_t {
 };
 
 struct alignas(64) goroutine {
-  fiber self;                   // where it goes on; owner as above
+  fiber self;  // where it goes on; owner as above
   std::atomic<std::uint32_t> scan{0};
-  std::atomic<g_status> status{g_status::free};      // release by the owner; acquire by who lists goroutines
-  std::atomic<wait_reason> why{wait_reason::none};   // relaxed: for messages
+  std::atomic<g_status> status{g_status::free};     // release by the owner; acquire by who lists goroutines
+  std::atomic<wait_reason> why{wait_reason::none};  // relaxed: for messages
   bool is_main = false;
-  bool exiting = false;               // goexit was called
+  bool exiting = false;  // goexit was called
   // What became of it. Who takes it from `alive` counts it off: the goroutine at its end, whoever drops it, or a run
   // that ends without it; then its thread goes on as an attached one. Relaxed: nothing else hangs on it.
   enum class fate : std::uint8_t { alive, over, orphan };

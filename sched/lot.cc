@@ -78,8 +78,8 @@ void wake(waiter& w) noexcept {
 }
 
 // Adds the waiter, with the lock kept, or says that the word has another value.
-bool enqueue(bucket& b, waiter& w, std::atomic<std::uint32_t>& word, std::uint32_t expected) noexcept
-    CAIRN_NO_THREAD_SAFETY_ANALYSIS {
+bool enqueue(bucket& b, waiter& w, std::atomic<std::uint32_t>& word,
+             std::uint32_t expected) noexcept CAIRN_NO_THREAD_SAFETY_ANALYSIS {
   b.lock.lock();
   // Sequentially consistent: before the look at the word; with the fence in unpark.
   b.count.fetch_add(1, std::memory_order_seq_cst);
@@ -93,7 +93,6 @@ bool enqueue(bucket& b, waiter& w, std::atomic<std::uint32_t>& word, std::uint32
 }
 
 // ---- goroutines ----------------------------------------------------------------------------------------------------
-
 
 void on_deadline(timer& t, std::int64_t) {
   auto* w = reinterpret_cast<waiter*>(reinterpret_cast<char*>(&t) - offsetof(waiter, limit));
@@ -178,8 +177,8 @@ bool park_on(std::atomic<std::uint32_t>& word, std::uint32_t expected, wait_reas
   m& self = sched::self();
   check_ending();
   goroutine* g = parkable();
-  const bool in_time =
-      g != nullptr ? park_goroutine(*g, word, expected, why, deadline) : park_thread(self, word, expected, deadline);
+  const bool in_time = g != nullptr ? park_goroutine(*g, word, expected, why, deadline)
+                                    : park_thread(self, word, expected, deadline);
   check_ending();
   return in_time;
 }

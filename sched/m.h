@@ -67,7 +67,7 @@ struct m : heap::mcache {
   void (*after)(m& self, goroutine* left, void* arg) = nullptr;
   goroutine* left = nullptr;
   void* after_arg = nullptr;
-  goroutine* chosen = nullptr;  // the scheduler's loop runs it next
+  goroutine* chosen = nullptr;            // the scheduler's loop runs it next
   exception_state* exceptions = nullptr;  // the thread's, of the C++ runtime
   int* error = nullptr;                   // its errno
   bool is_worker = false;                 // written before it is linked
@@ -76,11 +76,11 @@ struct m : heap::mcache {
   goroutine* locked = nullptr;            // runs on this thread only, and nothing else does
   std::atomic<bool> freeze_wanted{false};  // set by sysmon before its signal, cleared by the thread; relaxed
   int freeze_off = 0;                      // see no_freeze
-  bool spinning = false;                  // it looks for work, and counts as one who does
-  std::atomic<std::uint32_t> note{0};     // a sleeping worker is woken by 1, after `handed`
-  p* handed = nullptr;                    // written by the waker, as is the next
+  bool spinning = false;                   // it looks for work, and counts as one who does
+  std::atomic<std::uint32_t> note{0};      // a sleeping worker is woken by 1, after `handed`
+  p* handed = nullptr;                     // written by the waker, as is the next
   goroutine* handed_goroutine = nullptr;
-  m* next_idle = nullptr;                 // under the scheduler's lock
+  m* next_idle = nullptr;           // under the scheduler's lock
   bool signal_was_blocked = false;  // before the thread attached; so again when it detaches
   bool interrupted = false;  // it answers in its signal handler, not by itself at a section's end; own thread
   bool reported = false;     // named on standard error during this stop; under the registry lock
@@ -91,7 +91,7 @@ struct m : heap::mcache {
   void** free_root_slots = nullptr;
   unsigned free_root_slot_count = 0;
   std::ptrdiff_t assist_credit = 0;  // bytes it may allocate before it must mark; below 0: what it owes
-  unsigned no_gc_scopes = 0;  // that it is in, while it runs no goroutine
+  unsigned no_gc_scopes = 0;         // that it is in, while it runs no goroutine
   // As goroutine::scan: the epoch since which all that it allocates is black. Owner: the thread, or who holds it.
   std::uint32_t colour = 0;
 };

@@ -24,7 +24,8 @@ struct sigaction earlier;  // written once, before the first goroutine runs
 
 std::size_t alternate_bytes() noexcept {
   constexpr std::size_t k_handler_bytes = 64 << 10, k_page = 4096;
-  return (std::max<std::size_t>(getauxval(AT_MINSIGSTKSZ), 4096) + k_handler_bytes + k_page - 1) / k_page * k_page;
+  return (std::max<std::size_t>(getauxval(AT_MINSIGSTKSZ), 4096) + k_handler_bytes + k_page - 1) / k_page *
+         k_page;
 }
 
 [[noreturn]] void report(const stack& s) noexcept {
@@ -32,9 +33,9 @@ std::size_t alternate_bytes() noexcept {
   const goroutine* g = self != nullptr ? self->current_goroutine.load(std::memory_order_relaxed) : nullptr;
   const std::size_t bytes = static_cast<std::size_t>(s.high - s.low) + stacks::k_guard_bytes;
   message text;
-  text << "cairn: stack overflow in goroutine " << (g != nullptr ? g->id : 0) << ": its stack has " << bytes / 1024
-       << " KiB of address space, " << stacks::k_guard_bytes / 1024
-       << " of them the guard. CAIRNSTACK and options::stack_size make stacks larger\n";
+  text << "cairn: stack overflow in goroutine " << (g != nullptr ? g->id : 0) << ": its stack has "
+       << bytes / 1024 << " KiB of address space, " << stacks::k_guard_bytes / 1024
+       << " KiB of them its guard. CAIRNSTACK and options::stack_size make stacks larger\n";
   text.send();
   _exit(2);
 }

@@ -21,7 +21,8 @@ namespace cairn::sched {
 struct goroutine;
 
 struct p {
-  explicit p(int number) noexcept : id(number), random(0x9e3779b97f4a7c15u * static_cast<unsigned>(number + 1)) {}
+  explicit p(int number) noexcept
+      : id(number), random(0x9e3779b97f4a7c15u * static_cast<unsigned>(number + 1)) {}
 
   run_queue queue;
   timers timing;
@@ -45,7 +46,7 @@ struct p {
   use is = use::none;
   p* next_idle = nullptr;
 
-  // Goroutines that were made and that have ended while this was the P. Owner writes; the sum over all is num_goroutines.
+  // Goroutines that were made, and that have ended, while this was the P. Owner writes; see count_goroutines.
   std::atomic<std::uint64_t> started{0}, ended{0};
 };
 

@@ -14,6 +14,7 @@ namespace cairn::sched {
 
 // Sleeps while `word` is `expected`; may return early. False once the deadline (as futex_wait's) has passed. A
 // goroutine that waits keeps its thread, but may lose its P: see regain_p. At depth 0.
-bool block_on(m& self, std::atomic<std::uint32_t>& word, std::uint32_t expected, std::int64_t deadline = k_forever);
+bool block_on(m& self, std::atomic<std::uint32_t>& word, std::uint32_t expected,
+              std::int64_t deadline = k_forever);
 
 }  // namespace cairn::sched

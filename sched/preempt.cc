@@ -17,7 +17,7 @@
 namespace cairn::sched {
 namespace {
 
-// More: a program with very many goroutines that never call the library pays a thread for each. Less: they wait in line.
+// More: a program with very many goroutines that never call the library pays a thread for each. Less: they wait.
 unsigned most_frozen() noexcept {
   return std::max(64u, 8u * static_cast<unsigned>(sch.limit.load(std::memory_order_relaxed)));
 }
@@ -83,8 +83,10 @@ void freeze_if_asked(m& self) noexcept {
   if (!self.freeze_wanted.load(std::memory_order_relaxed)) return;
   self.freeze_wanted.store(false, std::memory_order_relaxed);
   goroutine* g = self.current_goroutine.load(std::memory_order_relaxed);
-  if (!self.is_worker || g == nullptr || self.freeze_off != 0 || g->preempt_off != 0 || g->is_orphan()) return;
-  if (self.depth.load(std::memory_order_relaxed) != 0 || self.state.load(std::memory_order_relaxed) != k_running)
+  if (!self.is_worker || g == nullptr || self.freeze_off != 0 || g->preempt_off != 0 || g->is_orphan())
+    return;
+  if (self.depth.load(std::memory_order_relaxed) != 0 ||
+      self.state.load(std::memory_order_relaxed) != k_running)
     return;
   enter_section();
   if (m* spare = take_spare()) freeze(self, *g, *spare);

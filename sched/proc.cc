@@ -255,8 +255,7 @@ void yield_now() noexcept {
   p* pp = own_p(self);
   if (pp != nullptr && pp->queue.size() == 0 && pp->queue.peek_next() == nullptr &&
       sch.queued.load(std::memory_order_relaxed) == 0 && !timer_is_due(*pp) &&
-      !run_ending.load(std::memory_order_relaxed) &&
-      pp->id < sch.limit.load(std::memory_order_relaxed)) {
+      !run_ending.load(std::memory_order_relaxed) && pp->id < sch.limit.load(std::memory_order_relaxed)) {
     leave_section();
     return;
   }
@@ -321,7 +320,8 @@ void queue_first(p& pp, goroutine* g) noexcept {
 }  // namespace
 
 void ready(goroutine* g) noexcept {
-  CAIRN_ASSERT(g->status.load(std::memory_order_relaxed) == g_status::waiting, "ready() of what does not wait");
+  CAIRN_ASSERT(g->status.load(std::memory_order_relaxed) == g_status::waiting,
+               "ready() of what does not wait");
   g->why.store(wait_reason::none, std::memory_order_relaxed);
   start(g);
 }

@@ -42,9 +42,10 @@ namespace cairn::sched {
 
 // ---- for what parks ----------------------------------------------------------------------------------------------
 
-// Stops the calling goroutine until somebody calls ready() of it. In a section (enter_section), which is over when it
-// returns; the thread may be another one then. `commit` is called with `arg` after the switch, and is what lets others
-// find the goroutine: it releases the lock of the queue that the goroutine has been put into. `cancel`: as in goroutine.
+// Stops the calling goroutine until somebody calls ready() of it. In a section (enter_section), which is over
+// when it returns; the thread may be another one then. `commit` is called with `arg` after the switch, and is
+// what lets others find the goroutine: it releases the lock of the queue that the goroutine has been put into.
+// `cancel`: as in goroutine.
 struct parking {
   wait_reason why = wait_reason::none;
   void (*commit)(void* arg) noexcept = nullptr;

@@ -51,7 +51,7 @@ std::atomic<pid_t> starter{0};     // who holds start_lock: it may attach itself
 std::atomic<bool> started{false};  // release by start_runtime, acquire by attach: what start set up
 // Attached threads of the program's own. Sequentially consistent, and told to sysmon when it falls: see deadlock.cc.
 std::atomic<int> foreign{0};
-pthread_key_t exit_key;            // written before `started`
+pthread_key_t exit_key;  // written before `started`
 
 pid_t thread_id() noexcept { return static_cast<pid_t>(syscall(SYS_gettid)); }
 

@@ -6,10 +6,11 @@
 // The thread that calls run() sleeps, in the safe state, until its main goroutine is over: then it can end the run even
 // if every worker is busy with goroutines that do not end.
 //
-// The end of a run. `run_ending` is set, and from there on nothing is started: workers drop what they find runnable, and
-// who runs ends at its next call. The caller of run() drops what waits: it holds the goroutine (so nobody can run it),
-// takes it out of what it waits in, and gives up its stack and record. One that is being woken at that moment becomes
-// runnable, and is dropped there. What is left after a second is an orphan: its thread loses its P.
+// The end of a run. `run_ending` is set, and from there on nothing is started: workers drop what they find
+// runnable, and who runs ends at its next call. The caller of run() drops what waits: it holds the goroutine
+// (so nobody can run it), takes it out of what it waits in, and gives up its stack and record. One that is
+// being woken at that moment becomes runnable, and is dropped there. What is left after a second is an orphan:
+// its thread loses its P.
 #include "cairn/run.h"
 
 #include <sys/resource.h>
@@ -52,8 +53,8 @@ struct {
   void (*fn)(void*) = nullptr;
   void* arg = nullptr;
   std::exception_ptr error;
-  std::atomic<std::uint32_t> over{0};    // release by main's goroutine, acquire by the caller of run()
-  std::atomic<bool> is_waiting{false};   // see run_is_waiting; relaxed
+  std::atomic<std::uint32_t> over{0};   // release by main's goroutine, acquire by the caller of run()
+  std::atomic<bool> is_waiting{false};  // see run_is_waiting; relaxed
 } active;
 
 std::atomic<int> chosen_procs{1};  // relaxed: a number
@@ -151,9 +152,9 @@ void end_others(m& self) {
   }
   std::size_t n = live_goroutines() > 0 ? orphan_others() : 0;
   if (n != 0) {
-      (message() << "cairn: run: " << n << (n == 1 ? " goroutine has" : " goroutines have")
-                 << " not come to an end within a second after main; the threads go on as attached ones\n")
-          .send();
+    (message() << "cairn: run: " << n << (n == 1 ? " goroutine has" : " goroutines have")
+               << " not come to an end within a second after main; the threads go on as attached ones\n")
+        .send();
   }
   forget_dropped(n == 0);
   run_ending.store(false, std::memory_order_relaxed);
@@ -185,7 +186,8 @@ struct only_run {
       throw std::logic_error("cairn::run is active already");
   }
   ~only_run() { is_active.store(false, std::memory_order_release); }
-  static inline std::atomic<bool> is_active{false};  // acquire and release, for a run after another one elsewhere
+  static inline std::atomic<bool> is_active{
+      false};  // acquire and release, for a run after another one elsewhere
 };
 
 }  // namespace
@@ -194,7 +196,8 @@ void call_main() { active.fn(active.arg); }
 void main_threw(std::exception_ptr what) noexcept { active.error = std::move(what); }
 
 void main_is_over() noexcept {
-  active.is_waiting.store(false, std::memory_order_relaxed);  // here, while a goroutine runs still: see deadlock.cc
+  active.is_waiting.store(false,
+                          std::memory_order_relaxed);  // here, while a goroutine runs still: see deadlock.cc
   active.over.store(1, std::memory_order_release);
   futex_wake(active.over, 1);
 }
@@ -204,7 +207,7 @@ unsigned long main_stack_bytes() noexcept {
   if (stacks::size() != stacks::k_default_bytes) return stacks::size() - stacks::k_guard_bytes;
   rlimit limit{};
   getrlimit(RLIMIT_STACK, &limit);
-  return std::clamp<unsigned long>(limit.rlim_cur, k_least, k_most);
+  return std::clamp<unsigned long>(limit.rlim_cur, k_least, k_most) - stacks::k_guard_bytes;
 }
 
 bool run_is_waiting() noexcept { return active.is_waiting.load(std::memory_order_relaxed); }
@@ -312,7 +315,9 @@ std::uint64_t goroutine_id() {
 }
 
 int sched::procs() noexcept { return chosen_procs.load(std::memory_order_relaxed); }
-void sched::set_max_procs(int n) noexcept { chosen_procs.store(std::min(n, k_most_procs), std::memory_order_relaxed); }
+void sched::set_max_procs(int n) noexcept {
+  chosen_procs.store(std::min(n, k_most_procs), std::memory_order_relaxed);
+}
 void sched::set_stack_size(std::size_t bytes) noexcept { stacks::set_size(bytes); }
 
 void sched::set_proc_limit(int n) {

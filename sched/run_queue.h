@@ -50,7 +50,8 @@ class run_queue {
   std::uint32_t take_half(goroutine** out) noexcept {
     std::uint32_t head = head_.load(std::memory_order_relaxed);
     const std::uint32_t n = (tail_.load(std::memory_order_relaxed) - head) / 2;
-    for (std::uint32_t i = 0; i < n; ++i) out[i] = slots_[(head + i) % k_slots].load(std::memory_order_relaxed);
+    for (std::uint32_t i = 0; i < n; ++i)
+      out[i] = slots_[(head + i) % k_slots].load(std::memory_order_relaxed);
     // Release: as in take.
     if (!head_.compare_exchange_strong(head, head + n, std::memory_order_release, std::memory_order_relaxed))
       return 0;

@@ -17,14 +17,14 @@ inline constexpr int k_most_procs = 4096;
 inline constexpr unsigned k_spare_workers = 2;
 
 struct scheduler {
-  heap::lock lock;  // in sections, or on threads without an m
+  heap::lock lock;                                   // in sections, or on threads without an m
   goroutine* head CAIRN_GUARDED_BY(lock) = nullptr;  // the global queue
   goroutine* tail CAIRN_GUARDED_BY(lock) = nullptr;
   p* idle_p CAIRN_GUARDED_BY(lock) = nullptr;  // last in, first out
   m* idle_m CAIRN_GUARDED_BY(lock) = nullptr;
   unsigned n_idle_m CAIRN_GUARDED_BY(lock) = 0;
-  unsigned frozen CAIRN_GUARDED_BY(lock) = 0;  // threads
-  std::atomic<bool> wants_spares{false};       // somebody has had to be frozen; relaxed
+  unsigned frozen CAIRN_GUARDED_BY(lock) = 0;                 // threads
+  std::atomic<bool> wants_spares{false};                      // somebody has had to be frozen; relaxed
   goroutine* without_stack CAIRN_GUARDED_BY(lock) = nullptr;  // the system refused them one
   std::atomic<std::uint32_t> n_without_stack{0};              // written under the lock
   // Written under the lock; read without one. Sequentially consistent where proc.h says so.

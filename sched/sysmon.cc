@@ -35,18 +35,18 @@ constexpr std::int64_t k_late_ns = 50'000;
 constexpr std::int64_t k_insist_ns = 1'000'000;  // after it was asked
 constexpr std::int64_t k_release_ns = 2'000'000'000;
 
-// Raised by who wakes sysmon, which sleeps on it. The waker raises it and then looks whether sysmon is asleep; that says
-// so and then looks at the word: all sequentially consistent.
+// Raised by who wakes sysmon, which sleeps on it. The waker raises it and then looks whether sysmon is asleep;
+// that says so and then looks at the word: all sequentially consistent.
 std::atomic<std::uint32_t> wakes{0};
 std::atomic<bool> asleep{false};
 
 // What sysmon saw of a P when it looked last.
 struct sight {
   std::uint32_t tick = 0;
-  std::int64_t since = 0;    // of this tick and this state
-  bool blocked = false;      // in the safe state
-  std::int64_t asked = 0;    // when the goroutine was asked to make room, or its thread was signalled
-  std::int64_t cpu_then = 0; // processor time of its thread at that time
+  std::int64_t since = 0;     // of this tick and this state
+  bool blocked = false;       // in the safe state
+  std::int64_t asked = 0;     // when the goroutine was asked to make room, or its thread was signalled
+  std::int64_t cpu_then = 0;  // processor time of its thread at that time
 };
 sight sights[k_most_procs];  // sysmon's own
 
@@ -66,7 +66,7 @@ bool take_from(m& owner, p& pp, sight& seen) noexcept {
 bool look_after_blocked(m& owner, p& pp, sight& seen, std::int64_t now) noexcept {
   // With nothing to do and a P to spare there is no hurry.
   const bool wanted = others_wait(pp, now) || (sch.idle_ps.load(std::memory_order_relaxed) == 0 &&
-                                          sch.spinning.load(std::memory_order_relaxed) == 0);
+                                               sch.spinning.load(std::memory_order_relaxed) == 0);
   if (!wanted && now - seen.since < k_blocked_ns) return false;
   return take_from(owner, pp, seen);
 }

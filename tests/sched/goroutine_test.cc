@@ -246,7 +246,8 @@ TEST_F(GoDeathTest, AnExceptionThatLeavesAGoroutineEndsTheProgram) {
 }
 
 TEST_F(GoDeathTest, PthreadExitAborts) {
-  EXPECT_DEATH(spawn([] { pthread_exit(nullptr); }).get(), "goroutine .* called pthread_exit, or was cancelled");
+  EXPECT_DEATH(spawn([] { pthread_exit(nullptr); }).get(),
+               "goroutine .* called pthread_exit, or was cancelled");
 }
 
 TEST_F(GoDeathTest, ASwallowedGoexitAborts) {
