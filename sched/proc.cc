@@ -56,7 +56,8 @@ void scan_before_run(goroutine& g) noexcept {
 // Before the goroutine runs here: it and the thread are black if anybody is. See goroutine.h.
 inline void match_colours(m& self, goroutine& g) noexcept {
   const std::uint32_t now = scan_epoch.load(std::memory_order_relaxed);
-  if (g.scan.load(std::memory_order_relaxed) != now || self.colour != now) [[unlikely]]
+  // Acquire: with the release of who scanned it, and has read its record and its stack.
+  if (g.scan.load(std::memory_order_acquire) != now || self.colour != now) [[unlikely]]
     blacken_both(self, g);
 }
 
