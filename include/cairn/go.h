@@ -299,7 +299,8 @@ class lock_os_thread {
 };
 
 // How many goroutines may run at once. With an argument: sets it and returns what it was; below 1 it throws
-// std::invalid_argument. Today, with a thread to each goroutine, the number bounds nothing but the idle threads kept.
+// std::invalid_argument. Above 4096 likewise.
+// Those that run on a processor too many leave it as soon as they come into the scheduler, after 10 ms at the latest.
 int max_procs();
 int max_procs(int n);
 // Those of the program, main included while run() is active.
