@@ -5,14 +5,14 @@
 #include <cxxabi.h>
 #include <unistd.h>
 
-#include <climits>
 #include <cstdlib>
 #include <new>
 #include <typeinfo>
 #include <utility>
 
 #include "cairn/detail/assert.h"
-#include "sched/lot.h"
+#include "sched/futex.h"
+#include "sched/handshake.h"
 #include "sched/message.h"
 #include "sched/proc.h"
 #include "sched/registry.h"
@@ -28,11 +28,60 @@ namespace {
 // By `next`; only ever taken as a whole.
 std::atomic<goroutine*> dropped{nullptr};
 
+// Who waits for a task; on its stack. There is one at most.
+struct task_waiter {
+  detail::task_base& task;
+  goroutine* g;                         // null: a thread, which sleeps on `woken`
+  std::atomic<std::uint32_t> woken{0};  // release by the waker, acquire by the thread
+};
+
+void wake(task_waiter& w) noexcept {
+  if (w.g != nullptr) {
+    runtime_section section;
+    ready(w.g);
+    return;
+  }
+  std::atomic<std::uint32_t>& word = w.woken;
+  word.store(1, std::memory_order_release);  // from here on `w` may be gone
+  futex_wake(word, 1);
+}
+
 void complete(detail::task_base& task) noexcept {
+  using base = detail::task_base;
   // Acquire and release: as task_base says.
-  const std::uint32_t before = task.state.exchange(detail::task_base::k_done, std::memory_order_acq_rel);
-  if (before == detail::task_base::k_awaited) unpark(task.state, INT_MAX);
-  if (before == detail::task_base::k_detached) detail::destroy_outcome(task);
+  const std::uintptr_t before = task.state.exchange(base::k_done, std::memory_order_acq_rel);
+  if (before == base::k_detached) return detail::destroy_outcome(task);
+  if (before != base::k_pending) wake(*reinterpret_cast<task_waiter*>(before));
+}
+
+// After the goroutine has left its stack.
+void publish_waiter(void* arg) noexcept {
+  auto* w = static_cast<task_waiter*>(arg);
+  std::uintptr_t pending = detail::task_base::k_pending;
+  // Release: with complete. Acquire when it is done: with the same; the outcome is looked at by who wakes.
+  if (!w->task.state.compare_exchange_strong(pending, reinterpret_cast<std::uintptr_t>(w),
+                                             std::memory_order_release, std::memory_order_acquire))
+    ready(w->g);
+}
+
+bool cancel_waiter(goroutine&, void* arg) noexcept {
+  auto* w = static_cast<task_waiter*>(arg);
+  auto expected = reinterpret_cast<std::uintptr_t>(w);
+  // Relaxed: only its own address is taken back.
+  return w->task.state.compare_exchange_strong(expected, detail::task_base::k_pending, std::memory_order_relaxed,
+                                               std::memory_order_relaxed);
+}
+
+void await_on_thread(m& self, detail::task_base& task) {
+  task_waiter w{task, nullptr};
+  std::uintptr_t pending = detail::task_base::k_pending;
+  // As in publish_waiter.
+  if (!task.state.compare_exchange_strong(pending, reinterpret_cast<std::uintptr_t>(&w), std::memory_order_release,
+                                          std::memory_order_acquire))
+    return;
+  in_safe_state(self, [&w] {
+    while (w.woken.load(std::memory_order_acquire) == 0) futex_wait(w.woken, 0);
+  });
 }
 
 // The goroutine has come to its end, on its own stack.
@@ -178,22 +227,22 @@ void start_goroutine(closure* function, task_base* task) {
 }
 
 void await_task(task_base& task) {
-  sched::self();
-  sched::check_ending();
-  std::uint32_t state = task_base::k_pending;
-  // Acquire, here and below: with the exchange in complete(). Needless on success, where it only asks for a wake.
-  if (task.state.compare_exchange_strong(state, task_base::k_awaited, std::memory_order_acquire,
-                                         std::memory_order_acquire))
-    state = task_base::k_awaited;
-  while (state != task_base::k_done) {
-    sched::park_on(task.state, task_base::k_awaited, sched::wait_reason::task);
-    state = task.state.load(std::memory_order_acquire);
+  using namespace sched;
+  m& self = sched::self();
+  check_ending();
+  if (task.state.load(std::memory_order_acquire) == task_base::k_done) return;
+  if (goroutine* g = parkable()) {
+    task_waiter w{task, g};
+    enter_section();
+    park({wait_reason::task, publish_waiter, cancel_waiter, &w});
+  } else {
+    await_on_thread(self, task);
   }
+  check_ending();
 }
 
 void detach_task(task_base& task) noexcept {
-  // Awaited when a get() was left by longjmp or by an exception: then nobody waits any more.
-  std::uint32_t state = task.state.load(std::memory_order_acquire);
+  std::uintptr_t state = task.state.load(std::memory_order_acquire);
   // Release: with the exchange in complete(). Acquire when it is done: with the same.
   while (state != task_base::k_done) {
     if (task.state.compare_exchange_weak(state, task_base::k_detached, std::memory_order_release,

@@ -37,13 +37,13 @@ namespace detail {
 
 // What start_goroutine and task share of a spawned closure.
 struct task_base : closure {
-  enum : std::uint32_t { k_pending, k_awaited, k_done, k_detached };
+  static constexpr std::uintptr_t k_pending = 0, k_done = 1, k_detached = 2;
   enum class outcome : std::uint32_t { none, value, error, exited };
 
-  // pending -> awaited by get, which then sleeps on the word; -> done by the goroutine, after the outcome (release;
-  // get and ~task acquire); -> detached by ~task (release; the goroutine acquires), after which the goroutine
-  // destroys the outcome.
-  std::atomic<std::uint32_t> state{k_pending};
+  // pending -> the address of who waits, by get (release; the goroutine acquires), and back if its wait is given up;
+  // -> done by the goroutine, after the outcome (release; get and ~task acquire), which then wakes who waits;
+  // -> detached by ~task (release; the goroutine acquires), after which the goroutine destroys the outcome.
+  std::atomic<std::uintptr_t> state{k_pending};
   outcome result = outcome::none;
   std::exception_ptr error;
   void (*destroy_value)(task_base*) noexcept = nullptr;
