@@ -214,7 +214,7 @@ void start_goroutine(closure* function, task_base* task) {
       g->function = function;
       g->task = task;
       // The goroutine may be black already while this thread, and so the closure, is not.
-      shade_if_marking(&g->function, sizeof(std::uintptr_t));
+      shade_if_marking(&function, sizeof(std::uintptr_t));
       start(g);
     }
   } catch (...) {
