@@ -39,20 +39,29 @@ std::size_t release_idle() noexcept;
 extern std::atomic<goroutine*> segments[k_most_segments];
 extern std::atomic<std::size_t> segment_count;
 
-// f(goroutine&) for every record of segments [from, to) that is not free. Records change meanwhile.
-template <class F>
-void for_each_in(std::size_t from, std::size_t to, F&& f) {
+// f(goroutine&) for every record of segments [from, to) that is not free. Records change meanwhile. `ahead` is called
+// some records earlier for each, free ones too, to prefetch what f will look at.
+template <class F, class Ahead>
+void for_each_in(std::size_t from, std::size_t to, F&& f, Ahead&& ahead) {
+  constexpr std::size_t k_records_ahead = 16, k_ahead = 8;
   for (std::size_t s = from; s < to; ++s) {
     goroutine* first = segments[s].load(std::memory_order_acquire);
-    for (std::size_t i = 0; i < k_segment_records; ++i)
+    for (std::size_t i = 0; i < k_segment_records; ++i) {
+      if (i + k_records_ahead < k_segment_records) {
+        const char* record = reinterpret_cast<const char*>(&first[i + k_records_ahead]);
+        __builtin_prefetch(record);
+        __builtin_prefetch(record + 64);
+      }
+      if (i + k_ahead < k_segment_records) ahead(first[i + k_ahead]);
       // Acquire: with the store of who made it a goroutine.
       if (first[i].status.load(std::memory_order_acquire) != g_status::free) f(first[i]);
+    }
   }
 }
 
 template <class F>
 void for_each(F&& f) {
-  for_each_in(0, segment_count.load(std::memory_order_acquire), f);
+  for_each_in(0, segment_count.load(std::memory_order_acquire), f, [](const goroutine&) {});
 }
 
 }  // namespace records
