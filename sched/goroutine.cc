@@ -68,16 +68,16 @@ bool cancel_waiter(goroutine&, void* arg) noexcept {
   auto* w = static_cast<task_waiter*>(arg);
   auto expected = reinterpret_cast<std::uintptr_t>(w);
   // Relaxed: only its own address is taken back.
-  return w->task.state.compare_exchange_strong(expected, detail::task_base::k_pending, std::memory_order_relaxed,
-                                               std::memory_order_relaxed);
+  return w->task.state.compare_exchange_strong(expected, detail::task_base::k_pending,
+                                               std::memory_order_relaxed, std::memory_order_relaxed);
 }
 
 void await_on_thread(m& self, detail::task_base& task) {
   task_waiter w{task, nullptr};
   std::uintptr_t pending = detail::task_base::k_pending;
   // As in publish_waiter.
-  if (!task.state.compare_exchange_strong(pending, reinterpret_cast<std::uintptr_t>(&w), std::memory_order_release,
-                                          std::memory_order_acquire))
+  if (!task.state.compare_exchange_strong(pending, reinterpret_cast<std::uintptr_t>(&w),
+                                          std::memory_order_release, std::memory_order_acquire))
     return;
   in_safe_state(self, [&w] {
     while (w.woken.load(std::memory_order_acquire) == 0) futex_wait(w.woken, 0);
