@@ -54,7 +54,6 @@ void freeze(m& self, goroutine& g, m& spare) noexcept {
   p* pp = drop_p(self);
   g.bound = &self;
   g.is_frozen = true;
-  self.interrupted = true;
   g.status.store(g_status::runnable, std::memory_order_release);  // with who lists goroutines
   heap::maybe_delay("sched.freeze");
   put_global(&g);
@@ -65,7 +64,6 @@ void freeze(m& self, goroutine& g, m& spare) noexcept {
     wake_one();
   }
   sleep_on_note(self);
-  self.interrupted = false;
   thaw(self, g);
 }
 
@@ -88,9 +86,12 @@ void freeze_if_asked(m& self) noexcept {
   if (self.depth.load(std::memory_order_relaxed) != 0 ||
       self.state.load(std::memory_order_relaxed) != k_running)
     return;
+  // Until after the section: a handshake that is answered at its end looks at the registers in the signal's frame.
+  self.interrupted = true;
   enter_section();
   if (m* spare = take_spare()) freeze(self, *g, *spare);
   leave_section();
+  self.interrupted = false;
 }
 
 std::int64_t cpu_time_of(const m& thread) noexcept {
