@@ -283,6 +283,7 @@ lock_os_thread::lock_os_thread() {
   }
 }
 lock_os_thread::~lock_os_thread() {
+  sched::runtime_section section;  // a thread that is thawed loses `bound` if there are no locks
   if (sched::goroutine* g = sched::parkable(); g != nullptr && --g->thread_locks == 0) {
     g->bound->locked = nullptr;
     g->bound = nullptr;
