@@ -481,6 +481,10 @@ int procs_made() noexcept { return sch.made.load(std::memory_order_acquire); }
 int proc_limit() noexcept { return sch.limit.load(std::memory_order_relaxed); }
 
 bool take_p_away(m& victim, p& pp) noexcept {
+  // sysmon, and the end of a run. A second one could set the bit again after the thread has claimed its P back, and the
+  // first, whose look at the depth is old, would then succeed.
+  static heap::lock takers;
+  heap::lock_guard held(takers);
   std::uintptr_t word = reinterpret_cast<std::uintptr_t>(&pp);
   const std::uintptr_t marked = word | 1;
   if (!victim.proc.compare_exchange_strong(word, marked, std::memory_order_seq_cst, std::memory_order_relaxed))
