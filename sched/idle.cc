@@ -387,6 +387,10 @@ goroutine* find_runnable(m& self) noexcept {
       if (own_p(self) != nullptr) return std::exchange(self.chosen, nullptr);
       put_global(std::exchange(self.chosen, nullptr));
       wake_one();
+      if (self.locked != nullptr) {  // nothing else runs here; whoever takes it hands it to this thread again
+        sleep_on_note(self);
+        continue;
+      }
     }
     p* pp = own_p(self);
     if (pp == nullptr) {
