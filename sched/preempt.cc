@@ -43,6 +43,7 @@ m* take_spare() noexcept {
 
 void thaw(m& self, goroutine& g) noexcept {
   if (g.thread_locks == 0) g.bound = nullptr;
+  g.is_frozen = false;  // an orphan is woken without give_to_bound
   g.status.store(g_status::running, std::memory_order_relaxed);
   self.chosen = nullptr;
   heap::lock_guard held(sch.lock);
