@@ -228,6 +228,8 @@ void wake_sysmon() noexcept {
   if (asleep.load(std::memory_order_seq_cst)) futex_wake(wakes, 1);
 }
 
+std::uint32_t wake_count() noexcept { return wakes.load(std::memory_order_seq_cst); }
+
 bool prepare_fence() noexcept {
   const int saved_errno = errno;
   has_membarrier = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
