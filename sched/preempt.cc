@@ -82,15 +82,17 @@ void freeze_if_asked(m& self) noexcept {
   if (!self.freeze_wanted.load(std::memory_order_relaxed)) return;
   self.freeze_wanted.store(false, std::memory_order_relaxed);
   goroutine* g = self.current_goroutine.load(std::memory_order_relaxed);
-  if (!self.is_worker || g == nullptr || self.freeze_off != 0 || g->preempt_off != 0 || g->is_orphan())
-    return;
+  if (!self.is_worker || g == nullptr || self.freeze_off != 0 || g->preempt_off != 0) return;
   if (self.depth.load(std::memory_order_relaxed) != 0 ||
       self.state.load(std::memory_order_relaxed) != k_running)
     return;
   // Until after the section: a handshake that is answered at its end looks at the registers in the signal's frame.
   self.interrupted = true;
   enter_section();
-  if (m* spare = take_spare()) freeze(self, *g, *spare);
+  // An orphan that has come by a P (it was parked, or about to be thawed, when it became one) goes on without.
+  if (g->is_orphan()) {
+    if (p* pp = drop_p(self)) hand_off(*pp);
+  } else if (m* spare = take_spare()) freeze(self, *g, *spare);
   leave_section();
   self.interrupted = false;
 }
