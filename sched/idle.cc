@@ -389,6 +389,7 @@ goroutine* find_runnable(m& self) noexcept {
       wake_one();
       if (self.locked != nullptr) {  // nothing else runs here; whoever takes it hands it to this thread again
         sleep_on_note(self);
+        if (self.must_end) return nullptr;
         continue;
       }
     }
