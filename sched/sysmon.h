@@ -10,7 +10,6 @@
 #pragma once
 #include <cstdint>
 
-
 namespace cairn::sched {
 
 void* sysmon_main(void*);
