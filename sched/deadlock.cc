@@ -103,8 +103,8 @@ void check_deadlock() noexcept {
   if (second.others != 0 || second.waiting != first.waiting || before.started != after.started ||
       before.ended != after.ended)
     return;
-  // And no P was in use since the first look: a goroutine that sleeps for microseconds again and again may have no timer
-  // at each of these looks.
+  // And no P was in use since the first look: a goroutine that sleeps for microseconds again and again may have
+  // no timer at each of these looks.
   if (wake_count() != wakes) return;
   report(second);
 }
