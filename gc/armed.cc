@@ -134,8 +134,9 @@ void destroy_object(void* p) {
 void free_object(void* p) noexcept {
   heap::object_ref o;
   if (p == nullptr || !gc::find_allocated(p, o)) return;
-  sched::m& self = sched::self();
+  sched::self();
   destroy_object(p);
+  sched::m& self = *sched::current();  // the destructor may have parked: it may be another thread now
   // Blocks of several tiny objects are left to the collector, as are threads' objects in a run of arrays.
   const bool tiny = o.span_class == span_class_of(size_class_of(16), true);
   closure* finalizer = nullptr;

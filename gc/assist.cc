@@ -36,6 +36,7 @@
 #include "sched/handshake.h"
 #include "sched/hooks.h"
 #include "sched/park.h"
+#include "sched/preempt.h"
 
 namespace cairn::gc {
 
@@ -182,6 +183,7 @@ class assist {
   static bool is_open() noexcept { return rt().mark.assists_open.load(std::memory_order_seq_cst); }
 
   sched::m& self_;
+  const sched::no_freeze awake_;  // the cycle spins until the last one is out of the door
   lent_marker lent_;
 };
 

@@ -70,8 +70,9 @@ void prepare(const cycle& c, const sched::world_stopped& stopped) noexcept {
     // Threads in the safe state, and the caller, are not in the middle of an allocation: what their caches hold can go
     // back. Only where exactness matters more than speed.
     const std::uint32_t state = thread.state.load(std::memory_order_relaxed);
-    const bool at_rest = &thread == sched::current() || state == sched::k_held ||
-                         state == sched::k_held_waited;
+    // A frozen one is held too, but where its handler interrupted it.
+    const bool at_rest = &thread == sched::current() ||
+                         (!thread.interrupted && (state == sched::k_held || state == sched::k_held_waited));
     if (!at_rest) return;
     thread.tiny = thread.tiny_end = 0;
     if (c.is_forced()) heap::flush(thread, false);

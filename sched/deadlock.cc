@@ -13,6 +13,7 @@
 #include "sched/registry.h"
 #include "sched/run_state.h"
 #include "sched/scheduler.h"
+#include "sched/sysmon.h"
 
 namespace cairn::sched {
 namespace {
@@ -90,6 +91,7 @@ census count() noexcept {
 }  // namespace
 
 void check_deadlock() noexcept {
+  const std::uint32_t wakes = wake_count();
   if (something_can_act()) return;
   const counts before = count_goroutines();
   const census first = count();
@@ -101,6 +103,9 @@ void check_deadlock() noexcept {
   if (second.others != 0 || second.waiting != first.waiting || before.started != after.started ||
       before.ended != after.ended)
     return;
+  // And no P was in use since the first look: a goroutine that sleeps for microseconds again and again may have
+  // no timer at each of these looks.
+  if (wake_count() != wakes) return;
   report(second);
 }
 

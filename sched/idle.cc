@@ -322,6 +322,10 @@ void hand_off(p& pp) noexcept {
   const bool has_work = !pp.queue.seems_empty() || sch.queued.load(std::memory_order_seq_cst) != 0 ||
                         (sch.spinning.load(std::memory_order_seq_cst) == 0 &&
                          sch.idle_ps.load(std::memory_order_seq_cst) == 0 && any_work());
+  // Before anybody else can have it: once in no list it is change_limit's. (If the limit falls just now what it has is
+  // stolen, and the rest stays until it is used again.)
+  const bool surplus = pp.id >= sch.limit.load(std::memory_order_relaxed);
+  if (surplus) retire(pp);
   m* worker = nullptr;
   bool wanted = false;
   {
@@ -341,8 +345,9 @@ void hand_off(p& pp) noexcept {
     hand(*worker, &pp);
     return;
   }
-  if (pp.id >= sch.limit.load(std::memory_order_relaxed)) retire(pp);
-  if (wanted) {
+  if (surplus) {
+    wake_one();
+  } else if (wanted) {
     if (sleeper_until.load(std::memory_order_seq_cst) != 0) interrupt_sleeper();
     else request_worker();
   } else if (pp.timing.earliest() != INT64_MAX) {
@@ -382,6 +387,11 @@ goroutine* find_runnable(m& self) noexcept {
       if (own_p(self) != nullptr) return std::exchange(self.chosen, nullptr);
       put_global(std::exchange(self.chosen, nullptr));
       wake_one();
+      if (self.locked != nullptr) {  // nothing else runs here; whoever takes it hands it to this thread again
+        sleep_on_note(self);
+        if (self.must_end) return nullptr;
+        continue;
+      }
     }
     p* pp = own_p(self);
     if (pp == nullptr) {

@@ -43,6 +43,7 @@ m* take_spare() noexcept {
 
 void thaw(m& self, goroutine& g) noexcept {
   if (g.thread_locks == 0) g.bound = nullptr;
+  g.is_frozen = false;  // an orphan is woken without give_to_bound
   g.status.store(g_status::running, std::memory_order_relaxed);
   self.chosen = nullptr;
   heap::lock_guard held(sch.lock);
@@ -54,7 +55,6 @@ void freeze(m& self, goroutine& g, m& spare) noexcept {
   p* pp = drop_p(self);
   g.bound = &self;
   g.is_frozen = true;
-  self.interrupted = true;
   g.status.store(g_status::runnable, std::memory_order_release);  // with who lists goroutines
   heap::maybe_delay("sched.freeze");
   put_global(&g);
@@ -65,7 +65,6 @@ void freeze(m& self, goroutine& g, m& spare) noexcept {
     wake_one();
   }
   sleep_on_note(self);
-  self.interrupted = false;
   thaw(self, g);
 }
 
@@ -83,14 +82,19 @@ void freeze_if_asked(m& self) noexcept {
   if (!self.freeze_wanted.load(std::memory_order_relaxed)) return;
   self.freeze_wanted.store(false, std::memory_order_relaxed);
   goroutine* g = self.current_goroutine.load(std::memory_order_relaxed);
-  if (!self.is_worker || g == nullptr || self.freeze_off != 0 || g->preempt_off != 0 || g->is_orphan())
-    return;
+  if (!self.is_worker || g == nullptr || self.freeze_off != 0 || g->preempt_off != 0) return;
   if (self.depth.load(std::memory_order_relaxed) != 0 ||
       self.state.load(std::memory_order_relaxed) != k_running)
     return;
+  // Until after the section: a handshake that is answered at its end looks at the registers in the signal's frame.
+  self.interrupted = true;
   enter_section();
-  if (m* spare = take_spare()) freeze(self, *g, *spare);
+  // An orphan that has come by a P (it was parked, or about to be thawed, when it became one) goes on without.
+  if (g->is_orphan()) {
+    if (p* pp = drop_p(self)) hand_off(*pp);
+  } else if (m* spare = take_spare()) freeze(self, *g, *spare);
   leave_section();
+  self.interrupted = false;
 }
 
 std::int64_t cpu_time_of(const m& thread) noexcept {

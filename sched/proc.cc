@@ -480,22 +480,4 @@ p* proc_at(int i) noexcept { return sch.all[i]; }
 int procs_made() noexcept { return sch.made.load(std::memory_order_acquire); }
 int proc_limit() noexcept { return sch.limit.load(std::memory_order_relaxed); }
 
-bool take_p_away(m& victim, p& pp) noexcept {
-  std::uintptr_t word = reinterpret_cast<std::uintptr_t>(&pp);
-  const std::uintptr_t marked = word | 1;
-  if (!victim.proc.compare_exchange_strong(word, marked, std::memory_order_seq_cst, std::memory_order_relaxed))
-    return false;
-  heap::maybe_delay("sched.take");
-  fence_other_threads();
-  // Acquire: with the store at a section's end, after which the P is no longer written.
-  const bool in_section = victim.depth.load(std::memory_order_acquire) != 0;
-  word = marked;
-  const std::uintptr_t next = in_section ? marked & ~std::uintptr_t{1} : 0;
-  if (!victim.proc.compare_exchange_strong(word, next, std::memory_order_acquire, std::memory_order_relaxed))
-    return false;
-  if (in_section) return false;
-  pp.owner.store(nullptr, std::memory_order_relaxed);
-  return true;
-}
-
 }  // namespace cairn::sched

@@ -109,7 +109,8 @@ int proc_limit() noexcept;
 // come into the scheduler.
 void set_proc_limit(int n);
 bool has_surplus() noexcept;
-// Takes its P away from `victim`; see above. False: it is in a section, or has given the P back. One caller at a time.
+// Takes its P away from `victim`; see above. False: it is in a section, or has given the P back. In a
+// section, or on a thread without an m.
 bool take_p_away(m& victim, p& pp) noexcept;
 p* proc_at(int i) noexcept;
 int procs_made() noexcept;

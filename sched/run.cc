@@ -86,6 +86,13 @@ void drop_those_without_stack() noexcept CAIRN_REQUIRES(sch.lock) {
   }
 }
 
+// Frozen ones come into the rings too, with others from the global queue.
+void drop_unless_frozen(goroutine* g) noexcept {
+  if (!is_frozen(*g)) return drop(g);
+  put_global(g);  // it has to go on to its next call
+  wake_one();
+}
+
 void drop_runnable() noexcept {
   runtime_section section;
   goroutine* list = nullptr;
@@ -96,21 +103,13 @@ void drop_runnable() noexcept {
     sch.tail = nullptr;
     sch.queued.store(0, std::memory_order_relaxed);
   }
-  while (list != nullptr) {
-    goroutine* g = std::exchange(list, list->next);
-    if (!is_frozen(*g)) {
-      drop(g);
-      continue;
-    }
-    put_global(g);  // it has to go on to its next call
-    wake_one();
-  }
+  while (list != nullptr) drop_unless_frozen(std::exchange(list, list->next));
   goroutine* got[run_queue::k_slots / 2];
   for (int i = 0; i < procs_made(); ++i) {
     run_queue& queue = proc_at(i)->queue;
     while (const std::uint32_t n = queue.grab(got))
-      for (std::uint32_t k = 0; k < n; ++k) drop(got[k]);
-    if (goroutine* g = queue.take_next()) drop(g);
+      for (std::uint32_t k = 0; k < n; ++k) drop_unless_frozen(got[k]);
+    if (goroutine* g = queue.take_next()) drop_unless_frozen(g);
   }
 }
 
@@ -284,6 +283,7 @@ lock_os_thread::lock_os_thread() {
   }
 }
 lock_os_thread::~lock_os_thread() {
+  sched::runtime_section section;  // a thread that is thawed loses `bound` if there are no locks
   if (sched::goroutine* g = sched::parkable(); g != nullptr && --g->thread_locks == 0) {
     g->bound->locked = nullptr;
     g->bound = nullptr;

@@ -13,6 +13,8 @@
 #include <cerrno>
 #include <climits>
 
+#include "heap/delay.h"
+#include "heap/lock.h"
 #include "heap/metadata.h"
 #include "sched/deadlock.h"
 #include "sched/futex.h"
@@ -228,6 +230,8 @@ void wake_sysmon() noexcept {
   if (asleep.load(std::memory_order_seq_cst)) futex_wake(wakes, 1);
 }
 
+std::uint32_t wake_count() noexcept { return wakes.load(std::memory_order_seq_cst); }
+
 bool prepare_fence() noexcept {
   const int saved_errno = errno;
   has_membarrier = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
@@ -240,6 +244,28 @@ void fence_other_threads() noexcept {
   if (has_membarrier) syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
   else std::atomic_thread_fence(std::memory_order_seq_cst);
   errno = saved_errno;
+}
+
+bool take_p_away(m& victim, p& pp) noexcept {
+  // sysmon, and the end of a run. A second one could set the bit again after the thread has claimed its P back, and the
+  // first, whose look at the depth is old, would then succeed.
+  static heap::lock takers;
+  heap::lock_guard held(takers);
+  std::uintptr_t word = reinterpret_cast<std::uintptr_t>(&pp);
+  const std::uintptr_t marked = word | 1;
+  if (!victim.proc.compare_exchange_strong(word, marked, std::memory_order_seq_cst, std::memory_order_relaxed))
+    return false;
+  heap::maybe_delay("sched.take");
+  fence_other_threads();
+  // Acquire: with the store at a section's end, after which the P is no longer written.
+  const bool in_section = victim.depth.load(std::memory_order_acquire) != 0;
+  word = marked;
+  const std::uintptr_t next = in_section ? marked & ~std::uintptr_t{1} : 0;
+  if (!victim.proc.compare_exchange_strong(word, next, std::memory_order_acquire, std::memory_order_relaxed))
+    return false;
+  if (in_section) return false;
+  pp.owner.store(nullptr, std::memory_order_relaxed);
+  return true;
 }
 
 }  // namespace cairn::sched

@@ -8,12 +8,15 @@
 //
 // It is not attached, takes no lock that a goroutine can hold, and allocates nothing.
 #pragma once
+#include <cstdint>
 
 namespace cairn::sched {
 
 void* sysmon_main(void*);
 // A P has come into use after none was; or what a deadlock is found by has changed. Any thread, any depth.
 void wake_sysmon() noexcept;
+// How often it was woken; grows when a P comes into use and none was.
+std::uint32_t wake_count() noexcept;
 
 // What the sequentially consistent fence of each other thread would do (membarrier); see proc.h.
 void fence_other_threads() noexcept;
