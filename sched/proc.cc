@@ -129,6 +129,7 @@ void queue_last(m&, goroutine* g, void*) noexcept {
   wake_one();
 }
 
+// All but the record.
 void give_up(m& self, goroutine* g) noexcept {
   p* pp = own_p(self);
   if (fiber& at = g->self; at.high != nullptr) {
@@ -153,7 +154,6 @@ void give_up(m& self, goroutine* g) noexcept {
   g->function = nullptr;
   g->task = nullptr;
   g->status.store(g_status::free, std::memory_order_release);  // with who lists goroutines
-  records::give(pp, g);
   try_for_stack();
 }
 
@@ -161,6 +161,7 @@ void bury(m& self, goroutine* g, void*) noexcept {
   if (g->bound != nullptr) self.must_end = true;
   self.locked = nullptr;
   give_up(self, g);
+  records::give(own_p(self), g);
 }
 
 // A goroutine that has not begun goes on, on the stack of one that is over: no switch.
@@ -179,6 +180,7 @@ bool go_on_with_next(m& self, goroutine& over) noexcept {
   over.self = fiber{};
   over.running_on.store(nullptr, std::memory_order_relaxed);
   give_up(self, &over);
+  records::give(pp, &over);
   next->status.store(g_status::running, std::memory_order_relaxed);
   next->running_on.store(&self, std::memory_order_relaxed);
   self.current_goroutine.store(next, std::memory_order_relaxed);
@@ -394,9 +396,11 @@ void hold(goroutine& g) noexcept {
     // Acquire: with the release of who held it before.
     if ((has & 1) == 0 &&
         g.scan.compare_exchange_weak(has, has | 1, std::memory_order_acquire, std::memory_order_relaxed))
-      return;
+      break;
     heap::cpu_relax();
   }
+  // Before the caller looks whether it waits: who makes it runnable says so first, and it is held then before it runs.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
 }
 
 void release(goroutine& g) noexcept { g.scan.fetch_and(~std::uint32_t{1}, std::memory_order_release); }
@@ -406,7 +410,8 @@ void discard(goroutine* g) noexcept {
   m* bound = g->bound;
   m* self = current();
   give_up(self != nullptr ? *self : nobody, g);
-  release(*g);
+  release(*g);  // before the record has its next goroutine
+  records::give(self != nullptr ? own_p(*self) : nullptr, g);
   if (bound != nullptr) {
     bound->locked = nullptr;
     bound->must_end = true;

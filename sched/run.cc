@@ -142,14 +142,16 @@ void end_others(m& self) {
   const std::int64_t deadline = now_ns() + k_end_ns;
   constexpr std::int64_t k_look_again_ns = 200'000;
   run_ending.store(true, std::memory_order_relaxed);
-  while (live_goroutines() > 0) {
+  std::size_t n = 0;
+  for (;;) {
     drop_runnable();
     drop_waiting();
-    if (live_goroutines() == 0 || now_ns() >= deadline) break;
+    // Those that are neither running nor found waiting or runnable are on the way: the next round finds them.
+    if (now_ns() >= deadline) n += orphan_others();
+    if (live_goroutines() == 0) break;
     std::atomic<std::uint32_t> never{0};
     in_safe_state(self, [&] { futex_wait(never, 0, now_ns() + k_look_again_ns); });
   }
-  std::size_t n = live_goroutines() > 0 ? orphan_others() : 0;
   if (n != 0) {
     (message() << "cairn: run: " << n << (n == 1 ? " goroutine has" : " goroutines have")
                << " not come to an end within a second after main; the threads go on as attached ones\n")

@@ -155,6 +155,7 @@ bool look_after_all() noexcept {
     waiting |= others_wait(*sch.all[i], now);
   }
   look_after_strays();
+  try_for_stack();  // one that came to wait just after the last stack was given back
   if (waiting && sch.idle_ps.load(std::memory_order_relaxed) != 0) wake_one();
   return did;
 }
