@@ -94,8 +94,10 @@ void mutex::lock_slow() {
   sched::leave_section();
 }
 
-bool mutex::try_lock_slow() noexcept {
-  // Reserved, maybe for one that is no more.
+bool mutex::try_lock_slow() {
+  sched::self();
+  sched::check_ending();
+  // It may be reserved for one that is no more.
   sched::runtime_section section;
   sched::hall& h = sched::hall_of(&state_);
   heap::lock_guard held(h.lock);

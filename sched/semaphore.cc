@@ -67,6 +67,8 @@ void semaphore::acquire_slow(std::int64_t n) {
 
 bool semaphore::try_acquire_slow(std::int64_t n) {
   if (n < 0) throw std::invalid_argument("semaphore::try_acquire: the number is negative");
+  sched::self();
+  sched::check_ending();
   sched::runtime_section section;
   sched::hall& h = sched::hall_of(&state_);
   {

@@ -11,11 +11,24 @@
 #include <type_traits>
 #include <utility>
 
+#include "cairn/detail/entry.h"
 #include "cairn/go.h"
 
 namespace cairn::sched {
+struct m;
+extern m nobody;
 extern std::atomic<bool> run_ending;
+}  // namespace cairn::sched
+
+namespace cairn::detail {
+// False: the call has to go the long way. Either the thread is to be attached: while it holds something it is one that
+// can wake goroutines, which is then no deadlock. Or the run is ending (relaxed: see sched/goroutine.h): else a goroutine
+// that only ever locks and unlocks would not end.
+inline bool has_short_way() noexcept {
+  const bool is_attached = static_cast<void*>(this_cache()) != static_cast<void*>(&sched::nobody);
+  return is_attached && !sched::run_ending.load(std::memory_order_relaxed);
 }
+}  // namespace cairn::detail
 
 namespace cairn::sync {
 
@@ -31,14 +44,14 @@ class mutex {
 
   void lock() {
     std::uint32_t free = 0;
-    // Acquire, here and below: with the release in unlock(). `run_ending`, relaxed: see sched/goroutine.h; without a
-    // look at it a goroutine that only ever locks and unlocks would not end.
-    if (sched::run_ending.load(std::memory_order_relaxed) ||
-        !state_.compare_exchange_strong(free, k_held, std::memory_order_acquire, std::memory_order_relaxed))
-        [[unlikely]]
+    // Acquire, here and below: with the release in unlock().
+    if (!detail::has_short_way() || !state_.compare_exchange_strong(free, k_held, std::memory_order_acquire,
+                                                                    std::memory_order_relaxed)) [[unlikely]]
       lock_slow();
   }
   bool try_lock() {
+    if (!detail::has_short_way()) [[unlikely]]
+      return try_lock_slow();
     std::uint32_t state = state_.load(std::memory_order_relaxed);
     while ((state & (k_held | k_reserved)) == 0)
       if (state_.compare_exchange_weak(state, state | k_held, std::memory_order_acquire,
@@ -56,7 +69,7 @@ class mutex {
 
  private:
   [[gnu::cold]] void lock_slow();
-  [[gnu::cold]] bool try_lock_slow() noexcept;
+  [[gnu::cold]] bool try_lock_slow();
   [[gnu::cold]] void unlock_slow();
 
   static constexpr std::uint32_t k_held = 1, k_reserved = 4;
@@ -110,12 +123,12 @@ class semaphore {
   semaphore& operator=(const semaphore&) = delete;
 
   void acquire(std::int64_t n = 1) {
-    if (sched::run_ending.load(std::memory_order_relaxed) || n <= 0 || !take_units(n)) [[unlikely]]
+    if (!detail::has_short_way() || n <= 0 || !take_units(n)) [[unlikely]]
       acquire_slow(n);
   }
   // False too while somebody waits.
   bool try_acquire(std::int64_t n = 1) {
-    if (n >= 0 && (state_.load(std::memory_order_relaxed) & 1) == 0) [[likely]]
+    if (detail::has_short_way() && n >= 0 && (state_.load(std::memory_order_relaxed) & 1) == 0) [[likely]]
       return take_units(n);
     return try_acquire_slow(n);
   }

@@ -157,6 +157,27 @@ TEST(MutexFairness, ALoserGetsItBesideAThreadThatRelocks) {
 
 TEST(MutexFairness, AThreadGetsItBesideAGoroutineThatRelocks) { expect_fair(false); }
 
+// All goroutines wait for a thread that has called nothing but lock().
+TEST(Mutex, WaitingForAThreadIsNoDeadlock) {
+  on_procs(1, [] {
+    sync::mutex m;
+    sync::semaphore s(1);
+    std::atomic<bool> held{false};
+    std::thread holder([&] {
+      m.lock();
+      s.acquire();
+      held = true;
+      std::this_thread::sleep_for(20ms);
+      s.release();
+      m.unlock();
+    });
+    EXPECT_TRUE(eventually([&] { return held.load(); }));
+    s.acquire();
+    std::lock_guard guard(m);
+    cairn::blocking([&] { holder.join(); });
+  });
+}
+
 TEST(Mutex, MayBeDestroyedByWhoLockedItLast) {
   struct counted {
     sync::mutex lock;
