@@ -8,10 +8,10 @@
 // is first, since when and for how much, and changes the word accordingly, all under the lock of the hall. That change
 // is the last time it touches the object, so whoever is let in by it may destroy the object at once.
 //
-// Who is called stays in line until it has what it came for, keeps its place if somebody was faster, and takes what it
-// gets by itself. So nothing is lost with a goroutine that is dropped on its way: its place is given up, and the next
-// one is called in its stead. That happens without a look at the object, which may be gone with the run; what it says of
-// waiters that are no more must do no harm, and whoever comes next finds out.
+// Who is called stays in line until it has what it came for, keeps its place if somebody was faster, and takes
+// what it gets by itself. So nothing is lost with a goroutine that is dropped on its way: its place is given
+// up, and the next one is called in its stead. That happens without a look at the object, which may be gone
+// with the run; what it says of waiters that are no more must do no harm, and whoever comes next finds out.
 #pragma once
 #include <atomic>
 #include <cstdint>

@@ -11,8 +11,9 @@
 // k_held | k_line by a CAS; everything else happens under the lock of the hall. Not held with a line means that its
 // first has been called. Bits that speak of nobody are found out by whoever next has the lock.
 //
-// Rejected: the mutex's number of waiters in the word, as Go has it, and handing it over by a word that stays held. Both
-// would have to be put right for a goroutine that is dropped while it waits, when the mutex may be gone.
+// Rejected: the mutex's number of waiters in the word, as Go has it, and handing it over by a word that stays
+// held. Both would have to be put right for a goroutine that is dropped while it waits, when the mutex may be
+// gone.
 #include <cstdlib>
 
 #include "cairn/sync.h"

@@ -21,9 +21,9 @@ extern std::atomic<bool> run_ending;
 }  // namespace cairn::sched
 
 namespace cairn::detail {
-// False: the call has to go the long way. Either the thread is to be attached: while it holds something it is one that
-// can wake goroutines, which is then no deadlock. Or the run is ending (relaxed: see sched/goroutine.h): else a goroutine
-// that only ever locks and unlocks would not end.
+// False: the call has to go the long way. Either the thread is to be attached: while it holds something it is
+// one that can wake goroutines, which is then no deadlock. Or the run is ending (relaxed: see
+// sched/goroutine.h): else a goroutine that only ever locks and unlocks would not end.
 inline bool has_short_way() noexcept {
   const bool is_attached = static_cast<void*>(this_cache()) != static_cast<void*>(&sched::nobody);
   return is_attached && !sched::run_ending.load(std::memory_order_relaxed);

@@ -45,7 +45,7 @@ struct tally {
   }
 };
 
-// ---- mutex -----------------------------------------------------------------------------------------------------------
+// ---- mutex --------------------------------------------------------------------------------------------------------
 
 TEST(Mutex, ExcludesGoroutinesAndThreads) {
   for (int procs : {1, 2, 8}) {
@@ -251,7 +251,7 @@ TEST(SyncDeathTest, UnlockingWhatIsNotLockedAborts) {
                "not locked");
 }
 
-// ---- the end of a run ------------------------------------------------------------------------------------------------
+// ---- the end of a run ---------------------------------------------------------------------------------------------
 
 // Some wait, some are on their way, some come and go without end, when main returns.
 TEST(Mutex, IsUsedAgainAfterARunThatEndedWithWaiters) {
@@ -347,7 +347,7 @@ TEST(Mutex, MayBeGoneWhenItsWaitersAreDropped) {
     });
 }
 
-// ---- semaphore -------------------------------------------------------------------------------------------------------
+// ---- semaphore ----------------------------------------------------------------------------------------------------
 
 TEST(Semaphore, CountsUnits) {
   sync::semaphore s(3);
@@ -455,7 +455,7 @@ TEST(Semaphore, OneReleaseLetsInAllForWhomItIsEnough) {
   });
 }
 
-// ---- cond ------------------------------------------------------------------------------------------------------------
+// ---- cond ---------------------------------------------------------------------------------------------------------
 
 TEST(Cond, ANotificationWakesOneOfThoseThatWait) {
   on_one_and_two_procs([] {
