@@ -157,7 +157,15 @@ void run_goroutine(goroutine* g) noexcept {
   if (ends_run) main_is_over();
 }
 
+void tie_loose_ends(goroutine& g) noexcept {
+  while (loose_end* end = g.loose_ends) {
+    g.loose_ends = end->next_end;
+    end->tie(*end);
+  }
+}
+
 void drop(goroutine* g) noexcept {
+  tie_loose_ends(*g);
   // Before it is counted off: who sees that nobody is left finds all of them in the list.
   g->status.store(g_status::runnable, std::memory_order_relaxed);
   g->next = dropped.load(std::memory_order_relaxed);
@@ -192,6 +200,10 @@ void end_this_goroutine() {
   if (state != k_running && state != k_requested) return;
   goroutine* g = own_goroutine(*self);
   if (g == nullptr || g->is_main) return;
+  {
+    runtime_section section;
+    tie_loose_ends(*g);
+  }
   finish(g);
   enter_section();
   leave_for_good();

@@ -51,6 +51,13 @@ enum class wait_reason : std::uint8_t {
   word,
 };
 
+// Something on a goroutine's stack that others know of. Whoever ends the goroutine from outside, or in the middle of a
+// call into the library, ties it up first, for no destructor runs then.
+struct loose_end {
+  void (*tie)(loose_end& self) noexcept = nullptr;  // in a section, or on a thread without an m
+  loose_end* next_end = nullptr;
+};
+
 struct alignas(64) goroutine {
   fiber self;  // where it goes on; owner as above
   std::atomic<std::uint32_t> scan{0};
@@ -77,6 +84,7 @@ struct alignas(64) goroutine {
   // Takes a waiting goroutine out of the queues in which it waits, at the end of a run. False: it is being woken.
   bool (*cancel)(goroutine& g, void* arg) noexcept = nullptr;
   void* cancel_arg = nullptr;
+  loose_end* loose_ends = nullptr;  // the last one made first; owner as above
   exception_state exceptions;
   std::atomic<std::int64_t> since{0};  // when it became what it is (only for those that wait); relaxed
   std::uint64_t creator = 0;           // id of who started it
@@ -116,6 +124,9 @@ inline void check_ending() {
   if (run_ending.load(std::memory_order_relaxed)) [[unlikely]]
     end_this_goroutine();
 }
+
+// Before a goroutine ends other than by leaving all its scopes. In a section.
+void tie_loose_ends(goroutine& g) noexcept;
 
 // Ends one that does not run and never will again: no destructor runs. Whoever calls it has it in hand. In a section.
 // Its stack stays as it is, for others may have references into it, until forget_dropped, when all have ended; or, if

@@ -108,3 +108,19 @@ std::int64_t cpu_time_of(const m& thread) noexcept {
 }
 
 }  // namespace cairn::sched
+
+namespace cairn {
+
+// The count is the goroutine's, whichever thread it runs on; only the handler on that thread reads it.
+preempt_off::preempt_off() : scopes_(nullptr) {
+  sched::self();
+  sched::check_ending();
+  if (sched::goroutine* g = sched::parkable()) ++*(scopes_ = &g->preempt_off);
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+}
+preempt_off::~preempt_off() {
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  if (scopes_ != nullptr) --*scopes_;
+}
+
+}  // namespace cairn

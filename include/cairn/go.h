@@ -298,6 +298,20 @@ class lock_os_thread {
   lock_os_thread& operator=(const lock_os_thread&) = delete;
 };
 
+// While one exists, the goroutine is not preempted: it keeps its thread and runs on after its slice, until it waits or
+// yields by itself. For code that must not be held up between two steps, such as one that keeps others spinning; others
+// that are ready wait for it, so it should take microseconds. Nests. In a thread that is no goroutine it does nothing.
+class preempt_off {
+ public:
+  preempt_off();
+  ~preempt_off();
+  preempt_off(const preempt_off&) = delete;
+  preempt_off& operator=(const preempt_off&) = delete;
+
+ private:
+  unsigned* scopes_;  // of the goroutine; null: a thread
+};
+
 // How many goroutines may run at once. With an argument: sets it and returns what it was; below 1 it throws
 // std::invalid_argument. Above 4096 likewise.
 // Those that run on a processor too many leave it as soon as they come into the scheduler, after 10 ms at the latest.

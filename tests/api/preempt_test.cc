@@ -209,6 +209,62 @@ TEST(Preempt, MaxProcsMayChangeBesideHogs) {
   });
 }
 
+// ---- preempt_off ------------------------------------------------------------------------------------------
+
+// Two on one P: whether the second runs while the first spins in the scope.
+bool is_disturbed_in_a_scope() {
+  std::atomic<bool> other_ran{false}, ran_too_early{false};
+  on_procs(1, [&] {
+    wait_group both;
+    both.go([&] {
+      {
+        cairn::preempt_off outer;
+        both.go([&] { other_ran = true; });
+        { cairn::preempt_off inner; }
+        const double start = cpu_seconds();
+        while (cpu_seconds() < start + 0.1) {
+        }
+        ran_too_early = other_ran.load();
+      }
+      spin_until(other_ran);  // preempted again from here on
+    });
+    both.wait();
+  });
+  return ran_too_early;
+}
+
+// What else the machine does may keep the thread from running, which looks as if it slept in the kernel; its P is taken
+// then: once more.
+TEST(PreemptOff, KeepsTheThreadRunningUntilTheScopeIsOver) {
+  bool undisturbed = false;
+  for (int attempt = 0; attempt < 8 && !undisturbed; ++attempt) undisturbed = !is_disturbed_in_a_scope();
+  EXPECT_TRUE(undisturbed);
+}
+
+TEST(PreemptOff, AGoroutineInsideMayWait) {
+  on_one_and_two_procs([] {
+    cairn::preempt_off here;
+    cell* mine = make_list(1, 30);
+    park_in_all_ways();
+    collect_and_reuse();
+    EXPECT_TRUE(is_list(mine, 1, 30));
+  });
+}
+
+TEST(PreemptOff, DoesNothingInAThreadThatIsNoGoroutine) {
+  std::thread([] { cairn::preempt_off here; }).join();
+  on_procs(1, [] {
+    std::atomic<bool> done{false};
+    std::thread thread([&] {
+      cairn::preempt_off here;
+      hogs beside(2);
+      done = true;
+    });
+    EXPECT_TRUE(eventually([&] { return done.load(); }));
+    cairn::blocking([&] { thread.join(); });
+  });
+}
+
 // ---- what a preempted goroutine has -----------------------------------------------------------------------
 
 // Loops that keep their objects in registers and locals, stopped anywhere.

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+//
+// The condition variable. Who waits is in line before it unlocks, so a notification that comes after that finds it; and
+// whoever gets into the line later is behind it. The notifier takes out whom it wakes: nobody wakes without one. The
+// word says whether somebody may be in line.
+//
+// Notifying does not end the goroutine when the run is ending: it would die with the lock that is mostly held then.
+#include "cairn/sync.h"
+#include "sched/line.h"
+#include "sched/proc.h"
+
+namespace cairn::sync {
+
+void cond::wait_unlocked(void* lock, void (*unlock)(void* lock)) {
+  sched::self();
+  sched::place w(&waited_for_, sched::wait_reason::cond, false);
+  {
+    sched::runtime_section section;
+    heap::lock_guard held(w.home.lock);
+    w.home.append(w);
+    // Relaxed: who changes what is waited for with the lock sees it by that.
+    waited_for_.store(true, std::memory_order_relaxed);
+  }
+  try {
+    unlock(lock);
+    sched::check_ending();
+  } catch (...) {
+    sched::runtime_section section;
+    sched::give_up(w);
+    throw;
+  }
+  sched::enter_section();
+  {
+    heap::lock_guard held(w.home.lock);
+    while (w.queued) sched::sleep_in_line(w);
+  }
+  sched::leave_section();
+  sched::check_ending();
+}
+
+void cond::notify_some(bool all) noexcept {
+  sched::runtime_section section;
+  sched::hall& h = sched::hall_of(&waited_for_);
+  sched::place* chain = nullptr;  // of those that sleep; they stay until they are woken
+  sched::place** end = &chain;
+  {
+    heap::lock_guard held(h.lock);
+    sched::place* w = h.first_at(&waited_for_);
+    for (bool more = true; w != nullptr && more; w = h.first_at(&waited_for_), more = all) {
+      h.remove(*w);
+      if (!w->asleep) continue;
+      *end = w;
+      w->next = nullptr;
+      end = &w->next;
+    }
+    waited_for_.store(w != nullptr, std::memory_order_relaxed);  // from here on the object may be gone
+    for (w = chain; w != nullptr; w = w->next) w->asleep = false;
+  }
+  while (chain != nullptr) {
+    const sched::wake_up next{chain->sleeper, chain->sleeper != nullptr ? nullptr : &chain->woken};
+    chain = chain->next;
+    next.deliver();
+  }
+}
+
+}  // namespace cairn::sync

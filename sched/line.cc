@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+#include "sched/line.h"
+
+#include "heap/delay.h"
+#include "sched/futex.h"
+#include "sched/handshake.h"
+#include "sched/proc.h"
+
+namespace cairn::sched {
+namespace {
+
+constexpr unsigned k_halls = 1024;
+hall halls[k_halls];
+
+void unlock_hall(void* arg) noexcept CAIRN_NO_THREAD_SAFETY_ANALYSIS {
+  static_cast<place*>(arg)->home.lock.unlock();
+}
+
+// Takes it out, with the lock of its hall. Who waits behind the first one may be let in now.
+wake_up take_out(place& w) noexcept CAIRN_REQUIRES(w.home.lock) {
+  const bool was_first = w.home.first_at(w.address) == &w;
+  w.home.remove(w);
+  place* heir = was_first && w.passed_on ? w.home.first_at(w.address) : nullptr;
+  return heir != nullptr ? call(*heir) : wake_up{};
+}
+
+bool cancel_place(goroutine&, void* arg) noexcept {
+  auto& w = *static_cast<place*>(arg);
+  wake_up heir;
+  {
+    heap::lock_guard held(w.home.lock);
+    if (!w.asleep) return false;
+    w.asleep = false;
+    heir = take_out(w);
+  }
+  heir.deliver();
+  return true;
+}
+
+void sleep_as_thread(place& w) {
+  in_safe_state(*current(), [&w] {
+    while (w.woken.load(std::memory_order_acquire) == 0) futex_wait(w.woken, 0);
+  });
+}
+
+}  // namespace
+
+place::place(const void* at, wait_reason reason, bool is_passed_on) noexcept
+    : address(at), home(hall_of(at)), owner(parkable()), why(reason), passed_on(is_passed_on) {
+  if (owner == nullptr) return;
+  tie = [](loose_end& end) noexcept { give_up(static_cast<place&>(end)); };
+  next_end = owner->loose_ends;
+  owner->loose_ends = this;
+}
+
+place::~place() {
+  if (owner != nullptr) owner->loose_ends = next_end;
+}
+
+void wake_up::deliver() const noexcept {
+  heap::maybe_delay("sched.call");
+  if (g != nullptr) {
+    ready(g);
+  } else if (word != nullptr) {
+    word->store(1, std::memory_order_release);  // from here on the place may be gone
+    futex_wake(*word, 1);
+  }
+}
+
+hall& hall_of(const void* address) noexcept {
+  static_assert(k_halls == 1u << (64 - 54));
+  return halls[(reinterpret_cast<std::uintptr_t>(address) * 0x9e3779b97f4a7c15u) >> 54];
+}
+
+// Where the first one of the line is held, or null is.
+place** hall::line_at(const void* address) noexcept {
+  place** at = &lines;
+  while (*at != nullptr && (*at)->address != address) at = &(*at)->next_line;
+  return at;
+}
+
+place* hall::first_at(const void* address) noexcept { return *line_at(address); }
+
+void hall::append(place& w) noexcept {
+  place** line = line_at(w.address);
+  w.queued = true;
+  if (place* first = *line) {
+    w.next = first;
+    w.previous = first->previous;
+    first->previous->next = &w;
+    first->previous = &w;
+    return;
+  }
+  w.next = w.previous = &w;
+  w.next_line = nullptr;
+  *line = &w;
+}
+
+void hall::remove(place& w) noexcept {
+  place** line = line_at(w.address);
+  if (*line == &w) {
+    place* heir = w.next != &w ? w.next : w.next_line;
+    if (w.next != &w) heir->next_line = w.next_line;
+    *line = heir;
+  }
+  w.next->previous = w.previous;
+  w.previous->next = w.next;
+  w.queued = false;
+}
+
+wake_up call(place& w) noexcept {
+  if (!w.asleep) return {};
+  w.asleep = false;
+  return {w.sleeper, w.sleeper != nullptr ? nullptr : &w.woken};
+}
+
+void sleep_in_line(place& w) CAIRN_NO_THREAD_SAFETY_ANALYSIS {
+  w.asleep = true;
+  w.sleeper = parkable();
+  if (w.sleeper != nullptr) {
+    park({w.why, unlock_hall, cancel_place, &w});
+  } else {
+    w.woken.store(0, std::memory_order_relaxed);
+    unlock_hall(&w);
+    leave_section();
+    sleep_as_thread(w);
+  }
+  enter_section();
+  w.home.lock.lock();
+}
+
+void give_up(place& w) noexcept {
+  wake_up heir;
+  {
+    heap::lock_guard held(w.home.lock);
+    if (w.queued) heir = take_out(w);
+  }
+  heir.deliver();
+}
+
+}  // namespace cairn::sched

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+//
+// Lines of goroutines and threads that wait their turn, found by the address of what they wait at: what mutexes,
+// semaphores and condition variables are made of.
+//
+// The parking lot (sched/lot.h) wakes who sleeps on a word. Here the one who changes the word chooses: it looks at who
+// is first, since when and for how much, and changes the word accordingly, all under the lock of the hall. That change
+// is the last time it touches the object, so whoever is let in by it may destroy the object at once.
+//
+// Who is called stays in line until it has what it came for, keeps its place if somebody was faster, and takes
+// what it gets by itself. So nothing is lost with a goroutine that is dropped on its way: its place is given
+// up, and the next one is called in its stead. That happens without a look at the object, which may be gone
+// with the run; what it says of waiters that are no more must do no harm, and whoever comes next finds out.
+#pragma once
+#include <atomic>
+#include <cstdint>
+
+#include "heap/lock.h"
+#include "sched/goroutine.h"
+
+namespace cairn::sched {
+
+struct hall;
+
+// On the stack of who waits, at depth 0 when it is made and destroyed, and in no line then. All but `woken` is under
+// the lock of the hall.
+struct place : loose_end {
+  place(const void* at, wait_reason reason, bool is_passed_on) noexcept;
+  ~place();
+  place(const place&) = delete;
+  place& operator=(const place&) = delete;
+
+  const void* const address;
+  hall& home;
+  goroutine* const owner;  // null: a thread
+  const wait_reason why;
+  const bool passed_on;      // the next one is called if this one is given up
+  std::int64_t since = 0;    // in line; as now_ns()
+  std::uint64_t amount = 0;  // of what it waits for; the user's own
+  bool queued = false;
+  bool asleep = false;
+  goroutine* sleeper = nullptr;         // while asleep; null: a thread, on `woken`
+  std::atomic<std::uint32_t> woken{0};  // release by the waker, acquire by the thread
+  place* next = nullptr;                // in a ring
+  place* previous = nullptr;
+  place* next_line = nullptr;  // of the first one in a line
+};
+
+// What is left to do for one that was called, once the lock is released.
+struct wake_up {
+  goroutine* g = nullptr;
+  std::atomic<std::uint32_t>* word = nullptr;
+  void deliver() const noexcept;
+};
+
+// The lines of all addresses that hash alike. Its lock is taken inside sections.
+struct alignas(64) hall {
+  heap::lock lock;
+  place* lines CAIRN_GUARDED_BY(lock) = nullptr;  // the first one of each
+
+  place* first_at(const void* address) noexcept CAIRN_REQUIRES(lock);
+  void append(place& w) noexcept CAIRN_REQUIRES(lock);
+  void remove(place& w) noexcept CAIRN_REQUIRES(lock);
+
+ private:
+  place** line_at(const void* address) noexcept CAIRN_REQUIRES(lock);
+};
+hall& hall_of(const void* address) noexcept;
+
+// Wakes it if it sleeps; else it is about to look by itself. Under the lock of its hall.
+wake_up call(place& w) noexcept;
+// Until it is called. With the lock, in the only section; so again on return, but maybe on another thread.
+void sleep_in_line(place& w) CAIRN_REQUIRES(w.home.lock);
+// Takes it out of the line, if it is in one. In a section, or on a thread without an m.
+void give_up(place& w) noexcept;
+
+}  // namespace cairn::sched
