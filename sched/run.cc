@@ -170,7 +170,6 @@ void start_main() {
 }
 
 void await_main(m& self) {
-  active.is_waiting.store(true, std::memory_order_relaxed);
   self.is_runtimes = true;  // nothing comes from it: see deadlock.cc
   count_foreign(-1);
   in_safe_state(self, [] {
@@ -227,6 +226,8 @@ void detail::run_main(void (*fn)(void*), void* arg, const options& chosen) {
   active.fn = fn;
   active.arg = arg;
   active.over.store(0, std::memory_order_relaxed);
+  // Before main can be over, which takes it back. This thread counts as one that can act until it waits.
+  active.is_waiting.store(true, std::memory_order_relaxed);
   sched::start_main();
   sched::await_main(self);
   sched::end_others(self);
