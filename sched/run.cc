@@ -166,6 +166,8 @@ void start_main() {
   goroutine* g = new_goroutine();
   if (g == nullptr) throw std::bad_alloc();
   g->is_main = true;
+  // Before main can be over, which takes it back. This thread counts as one that can act until it waits.
+  active.is_waiting.store(true, std::memory_order_relaxed);
   start(g);
 }
 
@@ -226,8 +228,6 @@ void detail::run_main(void (*fn)(void*), void* arg, const options& chosen) {
   active.fn = fn;
   active.arg = arg;
   active.over.store(0, std::memory_order_relaxed);
-  // Before main can be over, which takes it back. This thread counts as one that can act until it waits.
-  active.is_waiting.store(true, std::memory_order_relaxed);
   sched::start_main();
   sched::await_main(self);
   sched::end_others(self);
