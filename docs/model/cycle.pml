@@ -75,8 +75,11 @@ byte unswept;          // spans that this generation has not swept. Empty while 
 #ifdef RUNS
 byte cached[2];           // the object of the span in the cache of P; 0 for none
 byte open;             // Ps whose run still has its slot
+#ifdef PLACED
+byte dark;             // Ps that have marked what is left of their run: all that they make is black
+#endif
 #define CACHED (SHADE(cached[0]) | SHADE(cached[1]))
-#define MAY_REFILL(me) !HAS(open, me)
+#define MAY_REFILL(me) !HAS(open, P(me))
 #else
 #define MAY_REFILL(me) (alloc & ~unswept) != ALL
 #define CACHED 0
@@ -114,6 +117,11 @@ byte queued;           // the object whose finalizer is to run: a root
 #define STORES(me) true
 #endif
 #define GREY_STACK (black != 3)
+#if defined(RUNS) && defined(PLACED)
+#define ALL_BLACK (black == 3 && dark == 3)
+#else
+#define ALL_BLACK (black == 3)
+#endif
 // What is marked, or known to the markers, is not told again.
 #define WHITE(set) ((set) & ~mark & ~work)
 
@@ -268,6 +276,20 @@ inline occupy(o, is_black) {
 #endif
 }
 
+// What is left of the run of P p is marked. (P: the thread; its run stays with it.)
+#ifdef RUNS
+inline blacken(p) {
+#ifndef M_OPEN
+  if :: HAS(open, p) -> mark = mark | BIT(cached[p]); work = work & ~BIT(cached[p]) :: else fi;
+#endif
+#ifdef PLACED
+  dark = dark | BIT(p)
+#else
+  skip
+#endif
+}
+#endif
+
 proctype fiber(bit me) {
   byte c, v, k, r;
 #ifdef WEAK
@@ -381,10 +403,10 @@ next:
      d_step {
 #ifdef RUNS
        if
-       :: cached[me] != 0 ->
-          if :: HAS(unswept, cached[me]) && (!was_black || births) -> sweep(BIT(cached[me])) :: else fi;
-          c = cached[me];
-          cached[me] = 0;
+       :: cached[P(me)] != 0 ->
+          if :: HAS(unswept, cached[P(me)]) && (!was_black || births) -> sweep(BIT(cached[P(me)])) :: else fi;
+          c = cached[P(me)];
+          cached[P(me)] = 0;
           if :: HAS(alloc, c) -> c = 0 :: else fi
        :: else -> c = 0
        fi;
@@ -416,8 +438,8 @@ next:
        :: c != 0 ->
           occupy(c, was_black);
 #ifdef RUNS
-          cached[me] = c;
-          open = open | BIT(me);
+          cached[P(me)] = c;
+          open = open | BIT(P(me));
 #else
           slot[2 * me] = c;
 #endif
@@ -431,9 +453,9 @@ next:
 #ifdef RUNS
   // The fast path: no section.
   :: d_step {
-       HAS(open, me) && slot[2 * me] == 0 ->
-       slot[2 * me] = cached[me];
-       open = open & ~BIT(me);
+       RUNS_NOW(me) && HAS(open, P(me)) && slot[2 * me] == 0 ->
+       slot[2 * me] = cached[P(me)];
+       open = open & ~BIT(P(me));
        sort(me)
      }
 #endif
@@ -522,6 +544,10 @@ again:  seen = weak_word;
        :: place[1 - me] != 0 -> place[me] = 0
        :: place[1 - me] != 1 -> place[me] = 1
        fi
+#if defined(RUNS) && !defined(M_THREAD)
+       ;  // a black fiber runs on a black thread only
+       if :: HAS(black, me) && !HAS(dark, place[me]) -> blacken(place[me]) :: else fi
+#endif
      }
 #endif
   od
@@ -598,8 +624,12 @@ inline begin(p) {
 inline scan(f) {
   drain(f);
   work = work | WHITE(SHADE(slot[2 * f]) | SHADE(slot[2 * f + 1]) | SHADE(old[f]) | SHADE(new[f]));
-#if defined(RUNS) && !defined(M_OPEN)
-  if :: HAS(open, f) -> mark = mark | BIT(cached[f]); work = work & ~BIT(cached[f]) :: else fi;
+#ifdef RUNS
+#ifdef PLACED
+  if :: place[f] != NOWHERE && !HAS(dark, place[f]) -> blacken(place[f]) :: else fi;
+#else
+  blacken(f);
+#endif
 #endif
   black = black | BIT(f)
 }
@@ -724,8 +754,13 @@ cycle:
   :: d_step { !HAS(black, 0) && !IN_SECTION(0) -> scan(0) }
 #endif
   :: d_step { !HAS(black, 1) && !IN_SECTION(1) -> scan(1) }
+#if defined(RUNS) && defined(PLACED)
+  /* threads that run no fiber, or one that was black when it came */
+  :: d_step { !HAS(dark, 0) && !HAS(section, 0) -> blacken(0) }
+  :: d_step { !HAS(dark, 1) && !HAS(section, 1) -> blacken(1) }
+#endif
   MARK_STEPS
-  :: black == 3 -> break
+  :: ALL_BLACK -> break
   od;
 #endif
 #ifdef M_ROOTS_LATE
@@ -788,7 +823,12 @@ marking:
 #endif
 
   // 9. The end; births are white and spans unswept in one store, the barrier off, H3.
-  atomic { births = false; unswept = ALL; newly = false; rounds = 0; black = 0 };
+  atomic {
+    births = false; unswept = ALL; newly = false; rounds = 0; black = 0
+#if defined(RUNS) && defined(PLACED)
+    ; dark = 0
+#endif
+  };
   barrier = false;
   HANDSHAKE(end);
 #ifdef M_LATE
