@@ -14,6 +14,7 @@
 #include "cairn/detail/entry.h"
 #include "gc/cycle.h"
 #include "gc/runtime.h"
+#include "gc/share.h"
 #include "heap/mheap.h"
 #include "sched/goroutine.h"
 #include "sched/handshake.h"
@@ -42,6 +43,7 @@ sched::m& before_taking(std::size_t bytes) {
   sched::check_ending();
   count_taken(self);
   collect_if_due(cycle_reason::heap);
+  shares::pay(self);
   assists::pay(self, bytes);
   pay_sweep_debt(bytes);
   heap::the_heap.reserve_metadata();

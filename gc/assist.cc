@@ -6,9 +6,8 @@
 //
 // Each thread has a credit in bytes. Memory taken while a cycle marks is subtracted from it; who is below zero
 // marks before it takes more, `work_per_byte` bytes of scanning for each byte it owes. First it takes over what
-// the workers have done beyond anybody's assists. Then it marks itself, for k_quantum_ns at most, in pieces of 32
-// objects, each in a runtime section of its own, so that a handshake waits for one of them at most. What is left of
-// the debt it carries.
+// the workers have done beyond anybody's assists. Then it marks itself (gc/guest.h), for k_quantum_ns at most. What is
+// left of the debt it carries.
 //
 // What one refill costs is bounded so; that the heap does not outgrow its goal all the same comes from the other end:
 // a thread that could not pay within a quantum gets half as much memory at the next refill, down to k_least_run_bytes,
@@ -21,22 +20,14 @@
 //
 // The CPU limiter (gc/pacer.h) turns assists off, and what is allocated meanwhile is not charged: then a program that
 // would do nothing but mark grows instead.
-//
-// The door. Marking has ended when nobody has a grey object in hand (gc/concurrent.h). An assist raises `assisting`
-// before it looks whether the door is open; the cycle closes the door before it looks whether anybody is inside: both
-// sequentially consistent, so one sees the other. Behind the closed door the cycle collects what assists have left.
 #include <algorithm>
-#include <new>
 
 #include "gc/cycle.h"
+#include "gc/guest.h"
 #include "gc/runtime.h"
-#include "heap/delay.h"
 #include "heap/pause.h"
-#include "heap/private.h"
 #include "sched/handshake.h"
-#include "sched/hooks.h"
 #include "sched/park.h"
-#include "sched/preempt.h"
 
 namespace cairn::gc {
 
@@ -44,6 +35,10 @@ namespace cairn::gc {
 
 void marking::add_background_work(std::size_t bytes) noexcept {
   scanned.fetch_add(bytes, std::memory_order_relaxed);
+  add_credit(bytes);
+}
+
+void marking::add_credit(std::size_t bytes) noexcept {
   credit.fetch_add(static_cast<std::ptrdiff_t>(bytes), std::memory_order_relaxed);
   constexpr std::uint64_t k_update_ns = 100'000;
   std::uint64_t last = last_update.load(std::memory_order_relaxed);
@@ -71,66 +66,10 @@ namespace assists {
 namespace {
 
 constexpr std::uint64_t k_quantum_ns = 10'000;
-constexpr std::size_t k_piece_objects = 32, k_piece_bytes = 4 << 10;
 constexpr std::size_t k_least_run_bytes = 512;
 constexpr std::uint64_t k_most_ns = 18'000;
 constexpr std::int64_t k_sleep_ns = 20'000;
 constexpr std::size_t k_large_bytes = 32 << 10;
-
-// Markers for assists, as many as can run at a time, each with a place of its own: there when it is free, null while a
-// thread has it. Without a lock, whose holder the kernel may have taken off its processor. They keep the grey objects
-// that an assist leaves behind, for the next one: handing them to the pool and taking others from it at each assist
-// costs some ten turns at the pool.
-struct marker_pool {
-  std::atomic<marker*> places[64] = {};
-  std::atomic<unsigned> made{0};  // Places in use, the first ones. Written under the cycle lock.
-  // Of the free ones; too many for a moment, never too few: raised before the marker is back, lowered after it was
-  // taken. Read as a hint by who looks for work.
-  std::atomic<unsigned> with_work{0};
-};
-CAIRN_PRIVATE constinit marker_pool g_pool;
-
-// A free marker and its place.
-struct lent_marker {
-  marker* m = nullptr;
-  unsigned place = 0;
-};
-
-// One with work, if there is any; another one, if `any_will_do`.
-lent_marker try_take_marker(bool any_will_do) noexcept {
-  for (unsigned i = 0, n = g_pool.made.load(std::memory_order_relaxed); i < n; ++i) {
-    if (g_pool.places[i].load(std::memory_order_relaxed) == nullptr) continue;
-    // Acquire: pairs with give_marker.
-    marker* m = g_pool.places[i].exchange(nullptr, std::memory_order_acquire);
-    if (m == nullptr) continue;
-    if (m->has_work()) {
-      g_pool.with_work.fetch_sub(1, std::memory_order_relaxed);
-      return {m, i};
-    }
-    if (any_will_do) return {m, i};
-    heap::maybe_delay("assist.put_back");
-    g_pool.places[i].store(m, std::memory_order_release);
-  }
-  return {};
-}
-
-lent_marker take_marker() noexcept {
-  if (g_pool.with_work.load(std::memory_order_relaxed) != 0) {
-    if (const lent_marker with_work = try_take_marker(false); with_work.m != nullptr) return with_work;
-  }
-  return try_take_marker(true);
-}
-
-// Nobody else writes to the place: it is null for as long as its marker is away.
-void give_marker(lent_marker back) noexcept {
-  if (back.m->has_work()) g_pool.with_work.fetch_add(1, std::memory_order_relaxed);
-  heap::maybe_delay("assist.give");
-  g_pool.places[back.place].store(back.m, std::memory_order_release);
-}
-
-bool any_work() noexcept {
-  return g_pool.with_work.load(std::memory_order_relaxed) != 0 || rt().work.has_full();
-}
 
 // Takes over what workers did. Returns the bytes.
 std::ptrdiff_t take_credit(std::ptrdiff_t wanted) noexcept {
@@ -142,50 +81,6 @@ std::ptrdiff_t take_credit(std::ptrdiff_t wanted) noexcept {
   }
   return 0;
 }
-
-// Inside the door, with a marker, for as long as the door stays open.
-class assist {
- public:
-  explicit assist(sched::m& self) noexcept : self_(self) {
-    sched::runtime_section section(self_);
-    rt().mark.assisting.fetch_add(1, std::memory_order_seq_cst);
-    if (!any_work()) rt().work.ask();
-    else if (is_open()) lent_ = take_marker();
-    marker* const m = lent_.m;
-    if (m != nullptr) m->bytes_marked = m->objects_marked = m->bytes_scanned = 0;
-  }
-  ~assist() {
-    sched::runtime_section section(self_);
-    marking& mark = rt().mark;
-    if (marker* const m = lent_.m) {
-      if (!rt().work.has_full()) m->try_flush();  // for workers that have nothing left; the rest stays here
-      mark.assist_marked.fetch_add(m->bytes_marked, std::memory_order_relaxed);
-      mark.scanned.fetch_add(m->bytes_scanned, std::memory_order_relaxed);
-      give_marker(lent_);
-    }
-    mark.assisting.fetch_sub(1, std::memory_order_seq_cst);  // with the cycle's look at it
-  }
-  assist(const assist&) = delete;
-  assist& operator=(const assist&) = delete;
-
-  // Bytes scanned, 0 when nothing is left to do here.
-  std::size_t piece() noexcept {
-    marker* const m = lent_.m;
-    if (m == nullptr || !is_open()) return 0;
-    sched::runtime_section section(self_);
-    const std::size_t before = m->bytes_scanned;
-    const bool more = m->drain_beside(k_piece_objects, k_piece_bytes);
-    const std::size_t scanned = m->bytes_scanned - before;
-    return scanned == 0 && more ? 1 : scanned;
-  }
-
- private:
-  static bool is_open() noexcept { return rt().mark.assists_open.load(std::memory_order_seq_cst); }
-
-  sched::m& self_;
-  const sched::no_freeze awake_;  // the cycle spins until the last one is out of the door
-  lent_marker lent_;
-};
 
 bool is_far_past_goal() noexcept {
   const std::size_t limit = overshoot_limit();
@@ -210,7 +105,7 @@ bool pay_until(sched::m& self, std::uint64_t until) noexcept {
   const auto debt = static_cast<std::ptrdiff_t>(static_cast<double>(-self.assist_credit) * per_byte) + 1;
   credit(self, static_cast<std::size_t>(take_credit(debt)));
   if (!owes(self)) return true;
-  assist a(self);
+  guest a(self);
   while (const std::size_t work = a.piece()) {
     credit(self, work);
     if (self.assist_credit >= 0 || now_ns() >= until) return true;
@@ -222,7 +117,7 @@ bool pay_until(sched::m& self, std::uint64_t until) noexcept {
 // wakes waits for the end of somebody's slice, some milliseconds.
 void spin_for_work(std::uint64_t until) noexcept {
   rt().work.ask();
-  while (!any_work() && now_ns() < until)
+  while (!guest::any_work() && now_ns() < until)
     for (int i = 0; i < 8; ++i) heap::cpu_relax();
 }
 
@@ -257,41 +152,6 @@ void sleep_for_others(sched::m& self) {
 }
 
 }  // namespace
-
-// Where the system has no memory to hand over the rest it is marked here, a piece at a time.
-void finish_left(marker& m) noexcept {
-  marking& mark = rt().mark;
-  m.bytes_marked = m.objects_marked = m.bytes_scanned = 0;
-  for (bool more = true; more;) {
-    sched::runtime_section section;
-    more = !m.try_flush() && m.drain_beside(k_piece_objects, k_piece_bytes);
-  }
-  mark.assist_marked.fetch_add(m.bytes_marked, std::memory_order_relaxed);
-  mark.scanned.fetch_add(m.bytes_scanned, std::memory_order_relaxed);
-}
-
-bool collect_left() noexcept {
-  bool any = false;
-  // All are in their places: nobody assists. Acquire: pairs with give_marker.
-  for (unsigned i = 0, n = g_pool.made.load(std::memory_order_relaxed); i < n; ++i) {
-    marker& m = *g_pool.places[i].load(std::memory_order_acquire);
-    if (!m.has_work()) continue;
-    any = true;
-    finish_left(m);
-  }
-  g_pool.with_work.store(0, std::memory_order_relaxed);
-  return any;
-}
-
-void prepare() {
-  const auto wanted = static_cast<unsigned>(sched::procs() < 64 ? sched::procs() : 64);
-  for (unsigned n = g_pool.made.load(std::memory_order_relaxed); n < wanted; ++n) {
-    auto* m = new (std::nothrow) marker(rt().work);
-    if (m == nullptr) return;  // fewer assist at a time
-    g_pool.places[n].store(m, std::memory_order_release);
-    g_pool.made.store(n + 1, std::memory_order_relaxed);
-  }
-}
 
 void pay(sched::m& self, std::size_t wanted) {
   if (owes(self) && !rt().is_limiting.load(std::memory_order_relaxed)) [[unlikely]]

@@ -9,7 +9,9 @@
 #include "cairn/detail/assert.h"
 #include "cairn/go.h"
 #include "gc/barrier.h"
+#include "gc/guest.h"
 #include "gc/runtime.h"
+#include "gc/share.h"
 #include "gc/slice.h"
 #include "heap/delay.h"
 #include "heap/fatal.h"
@@ -29,7 +31,7 @@ void set_phase(phase p) noexcept {
 
 // All bytes marked so far by anybody: changes whenever something white was marked.
 std::size_t all_marked(const marker& m) noexcept {
-  return m.bytes_marked + helpers::bytes_marked() + rt().mark.assist_marked.load(std::memory_order_acquire);
+  return m.bytes_marked + helpers::bytes_marked() + rt().mark.guest_marked.load(std::memory_order_acquire);
 }
 
 // ---- what threads do in the handshakes -----------------------------------------------------------------------------
@@ -112,7 +114,7 @@ void start_pace(cycle& c) noexcept {
   mark.expected_scan = rt().pace.last_scanned;
   mark.scanned.store(0, std::memory_order_relaxed);
   mark.credit.store(0, std::memory_order_relaxed);
-  mark.assist_marked.store(0, std::memory_order_relaxed);
+  mark.guest_marked.store(0, std::memory_order_relaxed);
   mark.assist_ns.store(0, std::memory_order_relaxed);
   mark.black_bytes.store(0, std::memory_order_relaxed);
   mark.longest_pause_ns.store(0, std::memory_order_relaxed);
@@ -147,23 +149,21 @@ void scan_threads(cycle& c, marker& m) {
   set_barrier(k_marking);  // no stack is grey any more
 }
 
-void close_assists() noexcept {
-  marking& mark = rt().mark;
-  mark.assists_open.store(false, std::memory_order_seq_cst);
-  for (unsigned spins = 0; mark.assisting.load(std::memory_order_seq_cst) != 0; ++spins) {
-    heap::cpu_relax();
-    if (spins > 100) heap::yield_cpu();
-  }
+// Until there is nothing in the pool or in hand. The door is open.
+void mark_beside(marker& m) {
+  const bool may_leave = m.slice != nullptr && sched::current() == nullptr;
+  while (m.has_work() || !rt().work.is_empty())
+    if (!may_leave || !shares::leave_to_program(m)) drain_some_beside(m);
 }
 
 // Until a round is quiet and no weak reference was locked in it.
 void mark_to_the_end(marker& m) {
   runtime& r = rt();
   for (;;) {
-    r.mark.assists_open.store(true, std::memory_order_seq_cst);
-    drain_beside(m);
-    close_assists();
-    if (assists::collect_left()) continue;
+    guests::open_door();
+    mark_beside(m);
+    guests::close_door();
+    if (guests::collect_left()) continue;
     drain_beside(m);  // what was handed over meanwhile
     r.specials.open_weak();
     const std::size_t before = all_marked(m);
@@ -232,7 +232,7 @@ void learn_pace(cycle& c, const marker& m) noexcept {
   learned.duration_ns = c.marked - c.mark_began;
   learned.assist_ns = r.mark.assist_ns.load(std::memory_order_relaxed);
   learned.procs = max_procs();
-  const std::uint64_t workers = c.cpu_ns + helpers::cpu_ns();
+  const std::uint64_t workers = c.cpu_ns + helpers::cpu_ns() + shares::spent_ns();
   const auto share = static_cast<std::uint64_t>(static_cast<double>(learned.duration_ns) * learned.procs *
                                                 k_background_utilization);
   learned.idle_ns = workers > share ? workers - share : 0;
@@ -253,6 +253,7 @@ void run_concurrent(cycle& c) {
   marker& m = the_marker();
   m.bytes_marked = m.objects_marked = m.bytes_scanned = 0;
   helpers::reset_counts();
+  shares::begin();
 
   heap::maybe_delay("cycle.barrier_on");
   set_barrier(k_marking | k_grey_stacks);

@@ -13,8 +13,10 @@
 #include "gc/concurrent.h"
 #include "gc/cycle_state.h"
 #include "gc/gctrace.h"
+#include "gc/guest.h"
 #include "gc/roots.h"
 #include "gc/runtime.h"
+#include "gc/share.h"
 #include "heap/delay.h"
 #include "heap/fatal.h"
 #include "heap/mheap.h"
@@ -48,13 +50,14 @@ void drain_stopped(marker& m) noexcept {
 
 // Helpers only for processors that the program leaves idle: as a third thread on two they would take from it what the
 // cycle gains.
+void drain_some_beside(marker& m) noexcept {
+  if (!m.drain_beside(k_alone_objects, SIZE_MAX)) return;
+  const int idle = max_procs() - 1 - rt().mark.running.load(std::memory_order_relaxed);
+  if (idle > 0 && helpers::available()) drain_with_helpers(m, idle);
+}
+
 void drain_beside(marker& m) noexcept {
-  while (m.has_work() || !rt().work.is_empty()) {
-    if (!m.drain_beside(k_alone_objects, SIZE_MAX)) continue;
-    const int idle = max_procs() - 1 - rt().mark.running.load(std::memory_order_relaxed);
-    if (idle > 0 && helpers::available()) drain_with_helpers(m, idle);
-    else m.drain_beside(64 * k_alone_objects, SIZE_MAX);
-  }
+  while (m.has_work() || !rt().work.is_empty()) drain_some_beside(m);
 }
 
 namespace {
@@ -153,7 +156,7 @@ void count_stopped(cycle& c) noexcept {
 }
 
 void count_concurrent(cycle& c) noexcept {
-  const std::uint64_t cpu = c.cpu_ns + helpers::cpu_ns() + c.record.assist_cpu;
+  const std::uint64_t cpu = c.cpu_ns + helpers::cpu_ns() + shares::spent_ns() + c.record.assist_cpu;
   c.record.end_cpu = c.ended - c.marked;
   rt().count.mark_ns.fetch_add(cpu, std::memory_order_relaxed);
   rt().count.gc_cpu_ns.fetch_add(cpu + c.record.end_cpu, std::memory_order_relaxed);
@@ -231,7 +234,7 @@ void begin_cycle(cycle& c, cycle_reason reason) {
   c.record.heap_goal = r.pace.goal.load(std::memory_order_relaxed);
   r.work.reserve(64);
   r.specials.reserve();
-  if (!stops_the_world()) assists::prepare();
+  if (!stops_the_world()) guests::prepare();
   if (helpers::are_wanted()) helpers::start(static_cast<unsigned>(max_procs() - 1));
   finish_sweep();
 }

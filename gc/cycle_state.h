@@ -37,5 +37,7 @@ void limit_cpu_of_marking(std::uint64_t now) noexcept;
 // world stopped, or beside the program; then the helpers' and the assists' marks are not waited for.
 void drain_stopped(marker& m) noexcept;
 void drain_beside(marker& m) noexcept;
+// A part of it, some 4096 objects, with helpers as long as it takes.
+void drain_some_beside(marker& m) noexcept;
 
 }  // namespace cairn::gc

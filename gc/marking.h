@@ -24,7 +24,8 @@ struct marking {
   std::atomic<double> work_per_byte{0};
   std::atomic<double> bytes_per_work{0};
   std::size_t triggered = 0;  // heap_live when the cycle began
-  // Threads of the program that were neither waiting nor inside blocking() at the last handshake.
+  // Threads of the program that were neither waiting nor inside blocking() at the last handshake, or when
+  // gc/share.cc looked.
   std::atomic<int> running{0};
   std::size_t expected_scan = 0;              // Owner, as for `triggered`: whoever runs the cycle.
   std::atomic<std::size_t> scanned{0};        // bytes, by all
@@ -33,12 +34,14 @@ struct marking {
 
   // Workers report what they scanned, a slice at a time. Any thread.
   void add_background_work(std::size_t bytes) noexcept;
+  // The same of what is in `scanned` already.
+  void add_credit(std::size_t bytes) noexcept;
   void update_pace() noexcept;
 
-  // ---- assists. The door is closed while the cycle looks whether marking is over; see assist_scope.
-  std::atomic<bool> assists_open{false};
-  std::atomic<unsigned> assisting{0};
-  std::atomic<std::size_t> assist_marked{0};  // bytes; added to before `assisting` is lowered
+  // ---- assists. The door is closed while the cycle looks whether marking is over; see gc/guest.h.
+  std::atomic<bool> door_open{false};
+  std::atomic<unsigned> guests_inside{0};
+  std::atomic<std::size_t> guest_marked{0};  // bytes; added to before `guests_inside` is lowered
   std::atomic<std::uint64_t> assist_ns{0};
 
   // Bytes born marked in this cycle, by threads that have given their count.

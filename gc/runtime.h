@@ -144,10 +144,6 @@ std::uint64_t cpu_ns() noexcept;
 
 // Marking by who allocates: gc/assist.cc.
 namespace assists {
-void prepare();  // cycle lock held, depth 0
-// By the thread that runs the cycle, nobody assisting: the grey objects that assists have left go to the pool of work.
-// True if there were any.
-bool collect_left() noexcept;
 void pay(sched::m& self, std::size_t wanted);             // before so many bytes are taken, depth 0
 void charge(sched::m& self, std::size_t bytes) noexcept;  // after it was
 }  // namespace assists

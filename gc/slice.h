@@ -29,8 +29,10 @@ class mark_slice {
   // It ends. Returns its CPU time.
   std::uint64_t end(const marker& m) noexcept;
 
- private:
+  // What was scanned since the last time is the background's work.
   void publish(const marker& m) noexcept;
+
+ private:
   void start_slice() noexcept;
 
   std::uint64_t wall_ = 0;  // where the slice began

@@ -13,6 +13,7 @@
 #include "cairn/go.h"
 #include "gc/cycle.h"
 #include "gc/runtime.h"
+#include "gc/share.h"
 #include "gc/slice.h"
 #include "heap/metadata.h"
 #include "heap/mheap.h"
@@ -66,12 +67,26 @@ struct state {
 };
 CAIRN_PRIVATE constinit state g_state;
 
+// While all processors are wanted: this long, and then a pause. A sched_yield is not enough: the kernel lets the
+// thread go on until its own slice of some milliseconds is over.
+constexpr std::uint64_t k_burst_ns = 25'000;
+constexpr long k_pause_ns = 100'000;
+
 void sweep_all() noexcept {
-  const std::uint64_t began = now_ns(), cpu = thread_cpu_ns();
-  // In batches: the CPU goes to whoever else wants it between them.
-  for (unsigned n = 0; sweep_one_span() != 0; ++n)
-    if (n % 64 == 63) sched_yield();
-  rt().count.sweep_ns.fetch_add(now_ns() - began, std::memory_order_relaxed);
+  std::uint64_t began = now_ns();
+  const std::uint64_t cpu = thread_cpu_ns();
+  std::uint64_t swept_ns = 0;
+  for (unsigned n = 1; sweep_one_span() != 0; ++n) {
+    if (n % 16 != 0) continue;
+    const std::uint64_t now = now_ns();
+    if (now - began < k_burst_ns || !shares::all_processors_are_wanted()) continue;
+    swept_ns += now - began;
+    const timespec t{0, k_pause_ns};
+    nanosleep(&t, nullptr);
+    began = now_ns();
+  }
+  swept_ns += now_ns() - began;
+  rt().count.sweep_ns.fetch_add(swept_ns, std::memory_order_relaxed);
   rt().count.gc_cpu_ns.fetch_add(thread_cpu_ns() - cpu, std::memory_order_relaxed);
 }
 

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+//
+// See gc/share.h.
+#include "gc/share.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <utility>
+
+#include "cairn/go.h"
+#include "gc/cycle_state.h"
+#include "gc/guest.h"
+#include "gc/runtime.h"
+#include "gc/slice.h"
+#include "heap/delay.h"
+#include "heap/private.h"
+#include "sched/futex.h"
+#include "sched/handshake.h"
+#include "sched/registry.h"
+
+namespace cairn::gc::shares {
+namespace {
+
+// Longer: the program is kept waiting for longer at a time. Shorter: coming and going, some 200 ns, weighs more.
+constexpr std::int64_t k_slice_ns = 20'000;
+constexpr std::int64_t k_look_ns = 1'000'000;
+// What is due and was not taken, by more than this: the collector's thread takes it.
+constexpr std::int64_t k_lag_ns = 1'000'000;
+constexpr std::int64_t k_own_slice_ns = 50'000, k_own_gap_ns = 50'000;
+
+struct state {
+  std::atomic<bool> open{false};            // slices are to be taken; relaxed: late by a refill
+  std::atomic<std::uint64_t> since{0};      // of what is due; written by the collector's thread
+  std::atomic<std::int64_t> spent{0};       // of that, ns
+  std::atomic<std::uint64_t> in_cycle{0};   // ns
+  std::atomic<std::uint32_t> no_work{0};    // raised by who finds none; the collector's thread sleeps on it
+  std::atomic<std::uint64_t> looked{0};     // when threads were counted
+};
+CAIRN_PRIVATE constinit state g_state;
+
+std::int64_t due(std::uint64_t now) noexcept {
+  const auto elapsed = static_cast<std::int64_t>(now - g_state.since.load(std::memory_order_relaxed));
+  return elapsed * max_procs() / 4 - g_state.spent.load(std::memory_order_relaxed);
+}
+
+void tell_there_is_no_work() noexcept {
+  g_state.no_work.fetch_add(1, std::memory_order_release);
+  sched::futex_wake(g_state.no_work, 1);
+}
+
+void count(std::uint64_t ns) noexcept {
+  g_state.spent.fetch_add(static_cast<std::int64_t>(ns), std::memory_order_relaxed);
+  g_state.in_cycle.fetch_add(ns, std::memory_order_relaxed);
+}
+
+// Returns the bytes scanned.
+std::size_t mark_until(sched::m& self, std::uint64_t until) noexcept {
+  std::size_t scanned = 0;
+  guest a(self);
+  while (const std::size_t bytes = a.piece()) {
+    scanned += bytes;
+    if (now_ns() >= until) break;
+  }
+  return scanned;
+}
+
+[[gnu::noinline, gnu::cold]] void take_slice(sched::m& self) {
+  const sched::stopwatch watch;
+  g_state.spent.fetch_add(k_slice_ns, std::memory_order_relaxed);  // nobody else takes the same one
+  const std::size_t scanned = mark_until(self, watch.began() + k_slice_ns);
+  const sched::stopwatch::interval took = watch.stop();
+  g_state.spent.fetch_sub(k_slice_ns, std::memory_order_relaxed);
+  count(took.ns);
+  if (scanned != 0) rt().mark.add_credit(scanned);
+  else if (!guest::any_work() && rt().mark.guests_inside.load(std::memory_order_relaxed) == 0)
+    tell_there_is_no_work();
+  rt().count.note(pause_kind::assist, took);
+}
+
+// The collector's thread marks itself, what the program has not.
+void make_up(marker& m, std::int64_t wanted_ns) noexcept {
+  mark_slice* const slice = std::exchange(m.slice, nullptr);
+  const std::uint64_t began = now_ns();
+  const std::uint64_t until = began + static_cast<std::uint64_t>(std::min(wanted_ns, k_own_slice_ns));
+  while (m.drain_beside(64, SIZE_MAX) && now_ns() < until) {
+  }
+  g_state.spent.fetch_add(static_cast<std::int64_t>(now_ns() - began), std::memory_order_relaxed);
+  m.slice = slice;
+  slice->publish(m);
+}
+
+}  // namespace
+
+void pay(sched::m& self) {
+  if (!g_state.open.load(std::memory_order_relaxed)) [[likely]]
+    return;
+  if (due(now_ns()) >= k_slice_ns) take_slice(self);
+}
+
+bool all_processors_are_wanted() noexcept {
+  std::atomic<int>& running = rt().mark.running;
+  const std::uint64_t now = now_ns();
+  if (now - g_state.looked.load(std::memory_order_relaxed) >= static_cast<std::uint64_t>(k_look_ns)) {
+    g_state.looked.store(now, std::memory_order_relaxed);
+    int n = 0;
+    sched::registry_guard held;
+    sched::for_each_m(held, [&n](const sched::m& thread) {
+      n += thread.state.load(std::memory_order_relaxed) == sched::k_running;
+    });
+    running.store(n, std::memory_order_relaxed);
+  }
+  return running.load(std::memory_order_relaxed) >= max_procs();
+}
+
+bool leave_to_program(marker& m) noexcept {
+  if (!all_processors_are_wanted()) return false;
+  g_state.since.store(now_ns(), std::memory_order_relaxed);
+  g_state.spent.store(0, std::memory_order_relaxed);
+  const std::uint32_t seen = g_state.no_work.load(std::memory_order_acquire);
+  std::int64_t sleep = k_look_ns;
+  g_state.open.store(true, std::memory_order_relaxed);
+  for (;;) {
+    m.flush();
+    heap::maybe_delay("share.rest");
+    if (!guest::any_work()) break;
+    sched::futex_wait(g_state.no_work, seen, sched::now_ns() + sleep);
+    if (g_state.no_work.load(std::memory_order_acquire) != seen || !all_processors_are_wanted()) break;
+    const std::uint64_t now = now_ns();
+    limit_cpu_of_marking(now);
+    const std::int64_t lag = due(now) - k_lag_ns;
+    sleep = lag > 0 ? k_own_gap_ns : k_look_ns;
+    if (lag > 0) make_up(m, lag);
+  }
+  g_state.open.store(false, std::memory_order_relaxed);
+  return true;
+}
+
+void begin() noexcept { g_state.in_cycle.store(0, std::memory_order_relaxed); }
+std::uint64_t spent_ns() noexcept { return g_state.in_cycle.load(std::memory_order_relaxed); }
+
+}  // namespace cairn::gc::shares
