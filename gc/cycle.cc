@@ -232,7 +232,7 @@ void begin_cycle(cycle& c, cycle_reason reason) {
   g_limited.assist_ns = 0;
   c.record.heap_at_start = r.pace.live.load(std::memory_order_relaxed);
   c.record.heap_goal = r.pace.goal.load(std::memory_order_relaxed);
-  r.work.reserve(64);
+  r.work.reserve(k_spare_buffers);
   r.specials.reserve();
   if (!stops_the_world()) guests::prepare();
   if (helpers::are_wanted()) helpers::start(static_cast<unsigned>(max_procs() - 1));

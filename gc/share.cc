@@ -31,12 +31,12 @@ constexpr std::int64_t k_lag_ns = 1'000'000;
 constexpr std::int64_t k_own_slice_ns = 50'000, k_own_gap_ns = 50'000;
 
 struct state {
-  std::atomic<bool> open{false};            // slices are to be taken; relaxed: late by a refill
-  std::atomic<std::uint64_t> since{0};      // of what is due; written by the collector's thread
-  std::atomic<std::int64_t> spent{0};       // of that, ns
-  std::atomic<std::uint64_t> in_cycle{0};   // ns
-  std::atomic<std::uint32_t> no_work{0};    // raised by who finds none; the collector's thread sleeps on it
-  std::atomic<std::uint64_t> looked{0};     // when threads were counted
+  std::atomic<bool> open{false};           // slices are to be taken; relaxed: late by a refill
+  std::atomic<std::uint64_t> since{0};     // of what is due; written by the collector's thread
+  std::atomic<std::int64_t> spent{0};      // of that, ns
+  std::atomic<std::uint64_t> in_cycle{0};  // ns
+  std::atomic<std::uint32_t> no_work{0};   // raised by who finds none; the collector's thread sleeps on it
+  std::atomic<std::uint64_t> looked{0};    // when threads were counted
 };
 CAIRN_PRIVATE constinit state g_state;
 
@@ -129,6 +129,7 @@ bool leave_to_program(marker& m) noexcept {
     if (g_state.no_work.load(std::memory_order_acquire) != seen || !all_processors_are_wanted()) break;
     const std::uint64_t now = now_ns();
     limit_cpu_of_marking(now);
+    rt().work.reserve(k_spare_buffers);
     const std::int64_t lag = due(now) - k_lag_ns;
     sleep = lag > 0 ? k_own_gap_ns : k_look_ns;
     if (lag > 0) make_up(m, lag);

@@ -3,13 +3,14 @@
 //
 // The background's share of the processors, a quarter, while the program wants all of them.
 //
-// A thread of the collector's own would be one more than there are processors: the kernel would make room for it by
-// taking some thread off its processor for milliseconds, a thread perhaps that has never allocated anything, or one that
-// holds a lock. So the marking is done by who has a processor anyway. A thread that comes for memory looks whether a
-// slice is due, which is when a quarter of all processors' time since the last look exceeds what was spent by k_slice_ns, and marks for
-// that long. What it marks is the background's work, for which everybody owes less; who allocates most comes most often.
-// The collector's thread sleeps meanwhile, and looks every millisecond how things are; if slices are not
-// taken, because the program computes and allocates little, it marks itself as much as is due.
+// A thread of the collector's own would be one more than there are processors: the kernel would make room for
+// it by taking some thread off its processor for milliseconds, a thread perhaps that has never allocated
+// anything, or one that holds a lock. So the marking is done by who has a processor anyway. A thread that comes
+// for memory looks whether a slice is due, which is when a quarter of all processors' time since the last look
+// exceeds what was spent by k_slice_ns, and marks for that long. What it marks is the background's work, for
+// which everybody owes less; who allocates most comes most often. The collector's thread sleeps meanwhile, and
+// looks every millisecond how things are; if slices are not taken, because the program computes and allocates
+// little, it marks itself as much as is due.
 //
 // When a processor is free, the collector's thread and its helpers have it, and nobody takes slices.
 //

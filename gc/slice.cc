@@ -54,7 +54,10 @@ void mark_slice::check(const marker& m) noexcept {
   const std::uint64_t clock = now_ns();
   if (clock - wall_ < k_slice_ns) return;
   publish(m);
-  if (&m == &the_marker()) limit_cpu_of_marking(clock);
+  if (&m == &the_marker()) {
+    limit_cpu_of_marking(clock);
+    rt().work.reserve(k_spare_buffers);
+  }
   const long now = sched::preemptions();
   if (now != preemptions_) wanted_ = k_remember;
   preemptions_ = now;

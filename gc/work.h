@@ -46,6 +46,10 @@ struct work_buf : heap::stack_link {
 };
 static_assert(sizeof(work_buf) == 2048);
 
+// Kept in reserve while marking goes on, by the thread that runs the cycle: a thread of the program that has to
+// get more from the system takes its page faults, some 50 us a slab.
+inline constexpr std::size_t k_spare_buffers = 256;
+
 class work_pool {
  public:
   // At depth 0: so many buffers can be taken without asking the system.

@@ -27,6 +27,8 @@
 
 #include <atomic>
 #include <cerrno>
+#include <cstdint>
+#include <new>
 
 #include "cairn/detail/annotate.h"
 #include "heap/os.h"
@@ -48,6 +50,41 @@ class keep_errno {
 
 constexpr int k_madv_guard_install = 102;  // MADV_GUARD_INSTALL, which headers before Linux 6.13 do not have
 constexpr int k_private = MAP_PRIVATE | MAP_ANONYMOUS;
+
+void* map_private(std::size_t bytes) noexcept {
+  void* p = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, k_private, -1, 0);
+  return p == MAP_FAILED ? nullptr : p;
+}
+
+// What map() gives out is cut from mappings of 2 MiB. A call of the system for each slab of the runtime's would take
+// the lock of the address space each time, for which the page faults of all threads wait: some hundred a second while
+// marking, and some of the longest waits of a program's threads were theirs. What is not asked for is never touched.
+struct chunk {
+  std::atomic<std::size_t> used;
+};
+constexpr std::size_t k_chunk_bytes = std::size_t{2} << 20;
+// Acquire by who cuts, release by who puts a new one here: with the first value of `used`.
+constinit std::atomic<chunk*> g_chunk{nullptr};
+
+void* cut(chunk* from, std::size_t bytes) noexcept {
+  if (from == nullptr || from->used.load(std::memory_order_relaxed) > k_chunk_bytes - bytes) return nullptr;
+  const std::size_t at = from->used.fetch_add(bytes, std::memory_order_relaxed);
+  return at <= k_chunk_bytes - bytes ? reinterpret_cast<char*>(from) + at : nullptr;
+}
+
+// `bytes`: whole pages.
+void* map_from_chunk(std::size_t bytes, std::size_t page) noexcept {
+  for (;;) {
+    chunk* seen = g_chunk.load(std::memory_order_acquire);
+    if (void* p = cut(seen, bytes)) return p;
+    void* memory = map_private(k_chunk_bytes);
+    if (memory == nullptr) return map_private(bytes);
+    auto* made = ::new (memory) chunk{page};
+    if (g_chunk.compare_exchange_strong(seen, made, std::memory_order_acq_rel, std::memory_order_acquire))
+      continue;
+    ::munmap(memory, k_chunk_bytes);  // somebody else was faster, and that one is as good
+  }
+}
 
 void* map_none(void* hint, std::size_t bytes) noexcept {
   void* p = ::mmap(hint, bytes, PROT_NONE, k_private | MAP_NORESERVE, -1, 0);
@@ -96,8 +133,10 @@ class linux_os final : public os {
 
   void* map(std::size_t bytes) noexcept override {
     keep_errno keep;
-    void* p = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, k_private, -1, 0);
-    return p == MAP_FAILED ? nullptr : p;
+    const std::size_t page = physical_page_bytes();
+    if (bytes > SIZE_MAX - page) return nullptr;
+    const std::size_t whole = (bytes + page - 1) / page * page;
+    return whole <= k_chunk_bytes / 8 ? map_from_chunk(whole, page) : map_private(whole);
   }
 
   void advise(void* address, std::size_t bytes, huge_pages wanted) noexcept override {

@@ -2,7 +2,10 @@
 // SPDX-FileCopyrightText: The Cairn authors
 #include "sched/preempt.h"
 
+#include <fcntl.h>
+#include <fmt/core.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -105,6 +108,22 @@ std::int64_t cpu_time_of(const m& thread) noexcept {
   const int error = clock_gettime(clock, &t);
   errno = saved_errno;
   return error != 0 ? 0 : std::int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
+}
+
+// /proc/self/task/TID/stat: the state is the letter after the name, which is in parentheses and may hold some.
+bool is_asleep(const m& thread) noexcept {
+  const int saved_errno = errno;
+  char text[128];
+  auto end = fmt::format_to_n(text, sizeof text - 1, "/proc/self/task/{}/stat", thread.tid).out;
+  *end = '\0';
+  ssize_t n = -1;
+  if (const int fd = open(text, O_RDONLY | O_CLOEXEC); fd >= 0) {
+    n = read(fd, text, sizeof text);
+    close(fd);
+  }
+  errno = saved_errno;
+  while (n > 0 && text[n - 1] != ')') --n;
+  return n <= 0 || (text[n + 1] != 'R');
 }
 
 }  // namespace cairn::sched

@@ -23,7 +23,8 @@
 //       if it sleeps.
 //   D4  frozen ones wait in the global queue, first in first out, which every 61st slice of a P begins with.
 //   D5  the handler blocks no signal that the C library sends to all threads (setuid, pthread_cancel).
-// What holds a lock of the runtime outside sections (the registry's, the cycle's) is not frozen: no_freeze.
+// Who holds a lock of the runtime outside sections (the registry's), or is a guest of the cycle's (gc/guest.h), is not
+// frozen: no_freeze.
 //
 // For the collector a frozen thread is one in the safe state that was interrupted: each handshake shades what its saved
 // registers hold, and its caches are left alone.
@@ -45,6 +46,9 @@ bool is_frozen(const goroutine& g) noexcept;
 
 // ns of processor time that the thread has used; 0 if it is gone. Some 300 ns.
 std::int64_t cpu_time_of(const m& thread) noexcept;
+// It waits in the kernel for something, and not for a processor. Without /proc: true. Some 10 us; not on a thread that
+// may be stopped.
+bool is_asleep(const m& thread) noexcept;
 
 // The calling thread is not frozen while one exists. It must not park.
 class no_freeze {

@@ -113,7 +113,7 @@ void look_after_strays() noexcept {
 bool insist(m& owner, p& pp, sight& seen, std::int64_t now) noexcept {
   if (now - seen.asked < k_insist_ns) return false;
   const std::int64_t cpu = cpu_time_of(owner);
-  const bool sleeps = cpu == seen.cpu_then;
+  const bool sleeps = cpu == seen.cpu_then && is_asleep(owner);
   seen.asked = now;
   seen.cpu_then = cpu;
   if (!sleeps) {
