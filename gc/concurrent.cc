@@ -110,6 +110,7 @@ void await_gap() {
 
 void start_pace(cycle& c) noexcept {
   marking& mark = rt().mark;
+  shares::begin();
   mark.triggered = rt().pace.live.load(std::memory_order_relaxed);
   mark.expected_scan = rt().pace.last_scanned;
   mark.scanned.store(0, std::memory_order_relaxed);
@@ -253,7 +254,6 @@ void run_concurrent(cycle& c) {
   marker& m = the_marker();
   m.bytes_marked = m.objects_marked = m.bytes_scanned = 0;
   helpers::reset_counts();
-  shares::begin();
 
   heap::maybe_delay("cycle.barrier_on");
   set_barrier(k_marking | k_grey_stacks);

@@ -9,9 +9,13 @@
 //      answered: one that has not would store a white object into a black one and tell nobody.
 //   3. Objects are born marked from here on, in runs that are opened from here on.
 //   4. Roots that are no thread's are scanned: static data, root<T>s, what the runtime keeps.
-//   5. H2: each thread scans its own stack, registers and thread-local blocks, or has them scanned if it waits in the
-//      safe state, and marks what is left of its runs. It is black now, and all it makes is.
-//   6. Marking, by the thread that runs the cycle, helpers and assists, while the barrier brings more.
+//   5. H2: each thread scans the stack that it runs on, its registers and thread-local blocks, or has them scanned
+//      if it waits in the safe state, and marks what is left of its runs. It is black now, and all it makes is.
+//      The stacks of goroutines that do not run are scanned by the cycle's thread, or by who resumes one that is
+//      still grey, before it does: a goroutine has a colour, and a black one runs on a black thread only
+//      (sched/goroutine.h). The step is over when every thread and every goroutine is black.
+//   6. Marking, by the thread that runs the cycle, helpers, shares (gc/share.h) and assists, while the barrier
+//      brings more.
 //   7. When there is nothing left: a round. Every thread hands over its barrier's buffer, and what a signal
 //      found in its registers. If nothing new was marked by anybody from before the handshake until all of it
 //      was looked at, marking is over; else from 6 again.
@@ -25,8 +29,9 @@
 //     scanned already, be it an object, static data or a root<T>. That is why 4 comes before 5: a root that is
 //     overwritten after a thread turned black, without telling (root<T>s are, and statics that are raw
 //     pointers), has been scanned by then.
-//   - new objects are marked, or belong to a stack that is grey.
-// Why one quiet round is enough. At its start no marker holds anything and every stack is black, so a white
+//   - new objects are marked, or belong to a stack that is grey: for a thread is black before a goroutine that
+//     it runs is, and nobody black comes to run on one that is not.
+// Why one quiet round is enough. At its start no marker holds anything, and every stack and thread is black, so a white
 // reachable object needs a grey one in some buffer, or in the registers of a thread between its store and its
 // look at the flag. All these are handed over in the handshake. If all were marked already, there was no grey
 // object when the round began; and without a grey object none can come about, but by gc_weak::lock, which has a

@@ -37,6 +37,7 @@ struct state {
   std::atomic<std::uint64_t> in_cycle{0};  // ns
   std::atomic<std::uint32_t> no_work{0};   // raised by who finds none; the collector's thread sleeps on it
   std::atomic<std::uint64_t> looked{0};    // when threads were counted
+  std::uint64_t left = 0;                  // when leave_to_program returned; owner: who runs the cycle
 };
 CAIRN_PRIVATE constinit state g_state;
 
@@ -79,6 +80,12 @@ std::size_t mark_until(sched::m& self, std::uint64_t until) noexcept {
   rt().count.note(pause_kind::assist, took);
 }
 
+// What became due while nobody was to take slices is not: somebody else marked.
+void go_on() noexcept {
+  const std::uint64_t away = now_ns() - g_state.left;
+  g_state.since.store(g_state.since.load(std::memory_order_relaxed) + away, std::memory_order_relaxed);
+}
+
 // The collector's thread marks itself, what the program has not.
 void make_up(marker& m, std::int64_t wanted_ns) noexcept {
   mark_slice* const slice = std::exchange(m.slice, nullptr);
@@ -116,29 +123,33 @@ bool all_processors_are_wanted() noexcept {
 
 bool leave_to_program(marker& m) noexcept {
   if (!all_processors_are_wanted()) return false;
-  g_state.since.store(now_ns(), std::memory_order_relaxed);
-  g_state.spent.store(0, std::memory_order_relaxed);
+  go_on();
   const std::uint32_t seen = g_state.no_work.load(std::memory_order_acquire);
-  std::int64_t sleep = k_look_ns;
   g_state.open.store(true, std::memory_order_relaxed);
   for (;;) {
     m.flush();
     heap::maybe_delay("share.rest");
     if (!guest::any_work()) break;
-    sched::futex_wait(g_state.no_work, seen, sched::now_ns() + sleep);
-    if (g_state.no_work.load(std::memory_order_acquire) != seen || !all_processors_are_wanted()) break;
-    const std::uint64_t now = now_ns();
-    limit_cpu_of_marking(now);
-    rt().work.reserve(k_spare_buffers);
-    const std::int64_t lag = due(now) - k_lag_ns;
-    sleep = lag > 0 ? k_own_gap_ns : k_look_ns;
+    const std::int64_t lag = due(now_ns()) - k_lag_ns;
+    if (lag > 0 && rt().work.is_empty())
+      break;  // guests have left it all with their markers, and do not come back
     if (lag > 0) make_up(m, lag);
+    sched::futex_wait(g_state.no_work, seen, sched::now_ns() + (lag > 0 ? k_own_gap_ns : k_look_ns));
+    if (g_state.no_work.load(std::memory_order_acquire) != seen || !all_processors_are_wanted()) break;
+    limit_cpu_of_marking(now_ns());
+    rt().work.reserve(k_spare_buffers);
   }
   g_state.open.store(false, std::memory_order_relaxed);
+  g_state.left = now_ns();
   return true;
 }
 
-void begin() noexcept { g_state.in_cycle.store(0, std::memory_order_relaxed); }
+void begin() noexcept {
+  g_state.in_cycle.store(0, std::memory_order_relaxed);
+  g_state.spent.store(0, std::memory_order_relaxed);
+  g_state.since.store(now_ns(), std::memory_order_relaxed);
+  g_state.left = now_ns();
+}
 std::uint64_t spent_ns() noexcept { return g_state.in_cycle.load(std::memory_order_relaxed); }
 
 }  // namespace cairn::gc::shares

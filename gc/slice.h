@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
 //
-// The slices of a worker that marks beside the program: 50 us of marking, then, if the processor is wanted by others,
-// a sleep as long. On an idle processor it marks on without a pause.
+// The slices of a worker that marks beside the program on a thread of its own: 50 us of marking, then, if the processor
+// is wanted by others, a sleep as long. On an idle processor it marks on without a pause. While all processors are
+// wanted this is for helpers that are in the middle of something, the rest is
+// gc/share.h.
 //
 // It is wanted if the program has at least as many threads that run as there are processors, and the kernel has
 // taken this thread's processor away. It does so rarely, every few milliseconds, and for long; so one such
