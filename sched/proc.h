@@ -108,7 +108,6 @@ int proc_limit() noexcept;
 // Sets how many Ps there are. At depth 0. Throws std::bad_alloc. The surplus goes as soon as those that run on them
 // come into the scheduler.
 void set_proc_limit(int n);
-bool has_surplus() noexcept;
 // Takes its P away from `victim`; see above. False: it is in a section, or has given the P back. In a
 // section, or on a thread without an m.
 bool take_p_away(m& victim, p& pp) noexcept;
