@@ -20,6 +20,7 @@
 //   MOVES    fibers move pointers between their slots (these are no longer kept sorted)
 //   FEW      fiber 1 makes no objects, locks no weak reference, and a store of its is one step
 //   READER   and it does not store
+//   ALONE    with MIGRATE: fiber 1 is parked for good, so that fiber 0 has both Ps to itself
 //   COARSE   a marker marks an object and reads its field in one step
 //   WINDOWS  both fibers may be between a store and its look at once
 //   LOOK     a handshake may come between the look at the flag and the shading
@@ -696,8 +697,19 @@ active proctype collector() {
 #ifdef M_COLOUR
   byte seen;
 #endif
-  run fiber(0);
-  run fiber(1);
+  atomic {
+#ifdef PLACED
+#ifdef ALONE
+    place[1] = NOWHERE;
+#else
+    place[1] = 1;
+#endif
+#endif
+    run fiber(0);
+#ifndef ALONE
+    run fiber(1)
+#endif
+  };
 
 cycle:
   skip;
