@@ -225,6 +225,7 @@ goroutine* look(m& self, p& pp) noexcept {
 // ---- shared with proc.cc -------------------------------------------------------------------------------------------
 
 void put_idle_m(m& worker) noexcept {
+  worker.was_idle = true;
   heap::lock_guard held(sch.lock);
   worker.next_idle = sch.idle_m;
   sch.idle_m = &worker;
@@ -380,7 +381,36 @@ bool all_idle() noexcept {
   return sch.in_use.load(std::memory_order_relaxed) == 0 && sch.head == nullptr;
 }
 
+namespace {
+
+// D2 in preempt.h: whether the worker may run a goroutine that is not frozen.
+bool may_run(m& self) noexcept {
+  if (!self.was_idle) [[likely]]
+    return true;
+  heap::lock_guard held(sch.lock);
+  self.was_idle = sch.frozen != 0 && sch.n_idle_m == 0;
+  return !self.was_idle;
+}
+
+// The last spare has a P and was given `g` to run. True: it goes on looking; frozen ones come in their turn. False: it
+// has looked for long enough, and has given up the P. They are where it does not see them, and the worker that
+// has them has to be frozen, for which it takes a spare; sysmon sees to what is queued.
+bool look_for_frozen(m& self, goroutine* g, unsigned& tries) noexcept {
+  constexpr unsigned k_most = 1024;
+  put_global(g);
+  if (++tries < k_most) return true;
+  tries = 0;
+  if (p* pp = drop_p(self)) {
+    heap::lock_guard held(sch.lock);
+    put_idle(*pp);
+  }
+  return false;
+}
+
+}  // namespace
+
 goroutine* find_runnable(m& self) noexcept {
+  unsigned tries = 0;
   for (;;) {
     answer_requests();
     if (self.chosen != nullptr) {
@@ -412,6 +442,11 @@ goroutine* find_runnable(m& self) noexcept {
     }
     if (goroutine* g = look(self, *pp)) {
       stop_spinning(self);
+      if (!is_frozen(*g) && !may_run(self)) {
+        if (look_for_frozen(self, g, tries)) continue;
+        if (!stop(self)) return nullptr;
+        continue;
+      }
       if (is_frozen(*g) && g->is_orphan()) {
         hand(*g->bound, nullptr);
         continue;

@@ -81,6 +81,7 @@ struct m : heap::mcache {
   p* handed = nullptr;                     // written by the waker, as is the next
   goroutine* handed_goroutine = nullptr;
   m* next_idle = nullptr;           // under the scheduler's lock
+  bool was_idle = false;            // it has run no goroutine since it was in that list; its own
   bool signal_was_blocked = false;  // before the thread attached; so again when it detaches
   bool interrupted = false;  // it answers in its signal handler, not by itself at a section's end; own thread
   bool reported = false;     // named on standard error during this stop; under the registry lock

@@ -17,12 +17,16 @@
 //
 // Why nothing hangs. What a frozen goroutine holds may be waited for, so:
 //   D1  nobody who is needed to make it run again takes a lock that a goroutine can hold outside a section: no
-//       malloc, stdio, dl*, pthread_create in the scheduler, the handler, sysmon. New threads come from the maker.
-//   D2  a thread is frozen only if a worker that sleeps takes its P, so that the queue is looked at.
+//       malloc, stdio, dl*, pthread_create in the scheduler, the handler, sysmon. New threads come from the maker,
+//       and do call malloc: they may have to wait until the holder has run, and nobody waits for them, because of
+//   D2  a thread is frozen only if a worker that sleeps takes its P, so that the queue is looked at; and that worker,
+//       the spare, stays one: while threads are frozen it runs no goroutine but gives its P to a frozen one and sleeps
+//       again, unless there is another spare (may_run). So there is always one, in the list or on its way back to
+//       it, however long a new thread takes.
 //   D3  whoever waits for what it holds loses its P after a slice: by being frozen if it spins, by having the P taken
 //       if it sleeps.
 //   D4  frozen ones wait in the global queue, first in first out, which every 61st slice of a P begins with.
-//   D5  the handler blocks no signal that the C library sends to all threads (setuid, pthread_cancel).
+//   D5  the handler blocks no signal that the C library sends to all threads (setuid).
 // Who holds a lock of the runtime outside sections (the registry's), or is a guest of the cycle's (gc/guest.h), is not
 // frozen: no_freeze.
 //

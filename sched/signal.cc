@@ -17,6 +17,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
+#include <cstring>
 #include <initializer_list>
 #include <system_error>
 
@@ -73,6 +75,17 @@ void handle(int number, siginfo_t* info, void* context) {
   errno = saved_errno;
 }
 
+// In the middle of a call that is a cancellation point pthread_cancel's signal unwinds the stack at once: not
+// out of our handler. It waits until that returns. (glibc's __SIGRTMIN, which sigaddset refuses; the next one,
+// setuid's, every thread has to answer at any time.)
+void block_cancellation(sigset_t& mask) noexcept {
+  constexpr int k_signal = 32;
+  std::uint64_t first;
+  std::memcpy(&first, &mask, sizeof first);
+  first |= std::uint64_t{1} << (k_signal - 1);
+  std::memcpy(&mask, &first, sizeof first);
+}
+
 }  // namespace
 
 void install_signal_handler(int number) {
@@ -85,6 +98,7 @@ void install_signal_handler(int number) {
   action.sa_sigaction = handle;
   action.sa_flags = SA_SIGINFO | SA_RESTART;
   sigfillset(&action.sa_mask);  // leaves out those of glibc's own
+  block_cancellation(action.sa_mask);
   for (int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT}) sigdelset(&action.sa_mask, fault);
   if (sigaction(number, nullptr, &earlier) != 0 || sigaction(number, &action, nullptr) != 0)
     throw std::system_error(errno, std::generic_category(), "cairn: cannot install the handler of its signal");

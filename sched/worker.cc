@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <time.h>
 
+#include <algorithm>
 #include <atomic>
 #include <climits>
 #include <cstring>
@@ -46,6 +47,10 @@ m& attach_patiently() noexcept {
   std::abort();
 }
 
+// A thread that was made and is not yet there. One at a time: it calls malloc, so it may have to wait for a lock that a
+// frozen goroutine holds, and another one would only wait beside it.
+std::atomic<bool> starting{false};
+
 // That of the thread that started the scheduler. The maker has all blocked, and what it makes would have too. Written
 // before the maker starts.
 sigset_t signal_mask;
@@ -55,7 +60,9 @@ void* worker_main(void*) {
   pthread_setname_np(pthread_self(), "cairn-m");
   heap::prepare_malloc();
   const alternate_stack alternate;
-  work(attach_patiently());
+  m& self = attach_patiently();
+  starting.store(false, std::memory_order_release);
+  work(self);
   return nullptr;
 }
 
@@ -67,6 +74,12 @@ int start_thread(void* (*body)(void*)) noexcept {
   const int error = pthread_create(&thread, &attributes, body, nullptr);
   pthread_attr_destroy(&attributes);
   return error;
+}
+
+void await_last_one() noexcept {
+  constexpr long k_least_ns = 50'000, k_most_ns = 1'000'000;
+  for (long wait = k_least_ns; starting.load(std::memory_order_acquire); wait = std::min(2 * wait, k_most_ns))
+    sleep_ns(wait);
 }
 
 bool is_worker_wanted() noexcept {
@@ -97,6 +110,7 @@ void* maker_main(void*) {
       continue;
     }
     seen = now;
+    await_last_one();
     // A worker may have been on its way to sleep.
     if (!is_worker_wanted()) {
       wake_one();
@@ -107,7 +121,9 @@ void* maker_main(void*) {
       wake_one();
       continue;
     }
+    starting.store(true, std::memory_order_relaxed);
     if (const int error = start_thread(worker_main); error != 0) {
+      starting.store(false, std::memory_order_relaxed);
       report_refusal(error);
       sleep_ns(k_retry_ns);
       request_worker();
