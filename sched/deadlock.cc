@@ -40,6 +40,18 @@ std::string_view name_of(wait_reason why) noexcept {
       return "garbage collection";
     case wait_reason::word:
       return "wait";
+    case wait_reason::chan_receive:
+      return "chan receive";
+    case wait_reason::chan_send:
+      return "chan send";
+    case wait_reason::chan_receive_nil:
+      return "chan receive (nil chan)";
+    case wait_reason::chan_send_nil:
+      return "chan send (nil chan)";
+    case wait_reason::select:
+      return "select";
+    case wait_reason::select_no_cases:
+      return "select (no cases)";
   }
   return "waiting";
 }

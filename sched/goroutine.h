@@ -49,6 +49,12 @@ enum class wait_reason : std::uint8_t {
   io,
   collection,
   word,
+  chan_receive,
+  chan_send,
+  chan_receive_nil,
+  chan_send_nil,
+  select,
+  select_no_cases,
 };
 
 // Something on a goroutine's stack that others know of. Whoever ends the goroutine from outside, or in the middle of a

@@ -4,6 +4,7 @@
 // All of the public interface. Each part can be included by itself.
 #pragma once
 #include "cairn/allocator.h"
+#include "cairn/chan.h"
 #include "cairn/cleanup.h"
 #include "cairn/gc.h"
 #include "cairn/gc_atomic.h"
@@ -14,6 +15,7 @@
 #include "cairn/make_gc.h"
 #include "cairn/root.h"
 #include "cairn/run.h"
+#include "cairn/select.h"
 #include "cairn/unique_gc.h"
 #include "cairn/version.h"
 #if __has_include("cairn/go.h")

@@ -34,6 +34,12 @@ template <class T>
 class unique_gc;
 template <class T>
 class gc_allocator;
+template <class T>
+class chan;
+template <class T>
+class send_chan;
+template <class T>
+class recv_chan;
 
 namespace detail {
 struct layout_access;

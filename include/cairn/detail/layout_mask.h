@@ -208,7 +208,7 @@ template <class T>
     return pointer_mask<std::remove_cv_t<T>>();
   } else if constexpr (is_noscan<T> || is_own_root<T>) {
     return 0;
-  } else if constexpr (is_one_pointer<T> || is_slice<T>) {
+  } else if constexpr (is_one_pointer<T> || is_slice<T> || is_channel<T>) {
     return 1;
   } else if constexpr (sizeof(T) > k_most_mask_bytes) {
     return ~std::uint64_t{0};
@@ -348,7 +348,8 @@ consteval bool any_holds_handle(type_list<F...>) {
 template <class T>
 consteval bool holds_handle() {
   if constexpr (std::is_pointer_v<T>) return false;
-  else if constexpr (is_one_pointer<T> || is_slice<T> || is_collected_vector<T>::value) return true;
+  else if constexpr (is_one_pointer<T> || is_slice<T> || is_channel<T> || is_collected_vector<T>::value)
+    return true;
   else if constexpr (std::is_array_v<T>) return holds_handle<std::remove_all_extents_t<T>>();
   else if constexpr (is_std_array<T>::value) return holds_handle<typename is_std_array<T>::element>();
   else if constexpr (is_composed<T>::value) return any_holds_handle(typename is_composed<T>::parts{});

@@ -234,6 +234,15 @@ template <class T>
 inline constexpr bool is_slice = false;
 template <class T>
 inline constexpr bool is_slice<gc_slice<T>> = true;
+// One pointer, to what only the library looks at.
+template <class T>
+inline constexpr bool is_channel = false;
+template <class T>
+inline constexpr bool is_channel<chan<T>> = true;
+template <class T>
+inline constexpr bool is_channel<send_chan<T>> = true;
+template <class T>
+inline constexpr bool is_channel<recv_chan<T>> = true;
 // Keeps its object by other means, or not at all.
 template <class T>
 inline constexpr bool is_own_root = false;

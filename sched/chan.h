@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+//
+// Channels: their memory, their lock, and who waits at them.
+//
+// A channel is a collected object: a header, and behind it a ring of elements of a fixed number of bytes. Elements are
+// moved as words, under the channel's lock; no function of the program's runs in here. (A T that cannot be moved so
+// travels in a box, whose address is the element: include/cairn/detail/element.h.)
+//
+// Shape. As in Go: somebody who can go on never waits in line. Of the two queues one is empty, but for selects that
+// wait in both and for places that have lost (below). Senders wait only while the ring is full, receivers only while it
+// is empty. So a sender that finds a receiver hands its element over, straight into the slot on the receiver's
+// stack; a receiver that finds a sender takes the oldest of the ring, and puts the sender's behind the youngest.
+// First in, first out, for the elements and for those that wait.
+//
+// Waiting. A place (detail::chan_case) lies on the stack of who waits, with a chan_wait. Whoever takes it out of the
+// queue fills or empties its slot under the lock, writes the outcome, and wakes its owner after the lock has been
+// released. A goroutine parks with the lock held; it is released on the next stack. Threads that are no
+// goroutines sleep on a word.
+//
+// Select. One chan_wait, one place per case. The CAS of chan_wait::claimed elects the case: it is made with the lock of
+// the case's channel, by who would complete it, or by who drops the goroutine. A place whose owner has been claimed
+// elsewhere has lost: whoever meets it takes it out and goes on to the next one. Its owner takes out the rest when it
+// wakes. Several locks at once are taken in the order of the channels' addresses.
+//
+// The collector. The slot of a waiting receiver is on a stack that may be black, and which its goroutine does not look
+// at before it runs. So whoever writes into it shades the words it has written, as it does for the ring; and what
+// leaves the ring is shaded too, before it is cleared there. All of this, with the look at the barrier's flag, is
+// in one section, so no handshake comes between. A marker that scans the stack at the same time finds the old or the
+// new word; both are shaded or on a stack that will be scanned. Words are therefore copied as words.
+//
+// Without the lock. `count`, `closed` and the first places are written under the lock (release) and may be read
+// without it (acquire). A full channel does not become closed and then ready to be sent to; an empty one that is
+// not closed now was not closed when it was found empty. So one look suffices for try_send and try_recv. A select
+// with a default needs one moment in which none of its cases was ready: the lock's word is even while nobody
+// holds it, and grows with every use; if none has changed since before the looks, there was one.
+//
+// Rejected: an element type's move run under the lock (it may throw, park, collect, or use the channel). A lock per
+// end of the ring, or a ring without one: selects and hand-over need both ends at once. Unlocking by exchange, as
+// heap/lock.h does to find sleepers: it would double the price of an uncontended send; who waits for this lock looks
+// again by itself.
+#pragma once
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "cairn/detail/channel.h"
+#include "sched/goroutine.h"
+
+namespace cairn::sched {
+
+using detail::chan_case;
+using detail::chan_status;
+
+// Held for some tens of nanoseconds, in sections. Who has to wait spins, then sleeps for moments: the holder can only
+// be off its processor, which takes longer than that anyway. Lies in collected memory, so nobody may wake who sleeps
+// on it after it was released.
+class chan_lock {
+ public:
+  void lock() noexcept {
+    std::uint64_t v = word_.load(std::memory_order_relaxed);
+    // Acquire: with unlock().
+    if ((v & 1) != 0 || !word_.compare_exchange_strong(v, v + 1, std::memory_order_acquire,
+                                                       std::memory_order_relaxed)) [[unlikely]]
+      lock_slow();
+  }
+  void unlock() noexcept {
+    word_.store(word_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+  }
+  // Odd: somebody holds it. Acquire: what is read after it is no older.
+  std::uint64_t version() const noexcept { return word_.load(std::memory_order_acquire); }
+
+ private:
+  void lock_slow() noexcept;
+  std::atomic<std::uint64_t> word_{0};
+};
+
+// Who waits: on its own stack.
+struct chan_wait : loose_end {
+  goroutine* g = nullptr;               // null: a thread, on `woken`
+  std::atomic<std::uint32_t> woken{0};  // release by the waker, acquire by the thread
+  bool is_select = false;
+  std::atomic<bool> claimed{false};  // of a select: by CAS, acquire and release
+  bool closed = false;               // written by who has claimed it, as is the next
+  chan_case* taken = nullptr;
+  chan_case* cases = nullptr;  // of a select: all of them
+  std::size_t n = 0;
+  chan_wait* next_woken = nullptr;  // of those that a close wakes
+};
+
+// Under the channel's lock; `first` is read without it, too.
+struct chan_queue {
+  std::atomic<chan_case*> first{nullptr};
+  chan_case* last = nullptr;
+
+  bool empty() const noexcept { return first.load(std::memory_order_acquire) == nullptr; }
+  void append(chan_case& k) noexcept;
+  void remove(chan_case& k) noexcept;
+  // The first whose owner is still to be had: taken out, and claimed.
+  chan_case* claim_first() noexcept;
+};
+
+}  // namespace cairn::sched
+
+namespace cairn::detail {
+
+struct alignas(16) chan_core {
+  sched::chan_lock lock;
+  std::atomic<std::size_t> count{0};  // elements in the ring
+  std::size_t capacity = 0;
+  std::size_t oldest = 0;  // index of the next element to be received
+  std::size_t free = 0;    // and of where the next one is put
+  std::uint32_t element_bytes = 0;
+  std::uint16_t n_spare = 0;
+  bool noscan = false;
+  std::atomic<bool> closed{false};
+  sched::chan_queue receivers, senders;
+  chan_box* spare = nullptr;  // empty boxes
+
+  char* ring() noexcept { return reinterpret_cast<char*>(this + 1); }
+  char* element(std::size_t i) noexcept { return ring() + i * element_bytes; }
+};
+static_assert(sizeof(chan_core) == 96);
+
+}  // namespace cairn::detail
+
+namespace cairn::sched {
+
+using detail::chan_core;
+
+// ---- with the channel's lock ---------------------------------------------------------------------------------------
+
+// Makes the communication if that is possible now. `peer`: who waited for it, and is to be woken after the lock was
+// released.
+chan_status put(chan_core& c, const void* element, chan_wait*& peer) noexcept;
+chan_status take(chan_core& c, void* slot, chan_wait*& peer) noexcept;
+
+// ---- without -------------------------------------------------------------------------------------------------------
+
+// False: at one moment during the call it was not.
+inline bool may_be_sent_to(const chan_core& c) noexcept {
+  if (c.closed.load(std::memory_order_acquire)) return true;
+  return c.capacity == 0 ? !c.receivers.empty() : c.count.load(std::memory_order_acquire) != c.capacity;
+}
+inline bool has_none(const chan_core& c) noexcept {
+  return c.capacity == 0 ? c.senders.empty() : c.count.load(std::memory_order_acquire) == 0;
+}
+inline bool may_be_received_from(const chan_core& c) noexcept {
+  return !has_none(c) || c.closed.load(std::memory_order_acquire);
+}
+
+// Its owner goes on. In a section, or on a thread without an m; `w` may be gone afterwards.
+void wake(chan_wait& w) noexcept;
+// Sleeps until it is woken, on a thread that is no goroutine. At depth 0.
+void sleep_as_thread(chan_wait& w);
+// Waits for what never comes.
+[[noreturn]] void block_for_ever(wait_reason why);
+
+// Whoever waits for the box learns that nobody will fill it. As wake.
+void break_promise(detail::chan_box& box) noexcept;
+
+// For timers: sends, if that is possible without waiting. In a section or on a thread without an m; runs nothing of
+// the program's. The channel is one of `element_bytes` and its elements are no pointers.
+bool offer(chan_core& c, const void* element) noexcept;
+// Likewise: takes back what lies in the ring. False if nothing does.
+bool withdraw(chan_core& c, void* slot) noexcept;
+
+}  // namespace cairn::sched
