@@ -54,7 +54,7 @@ class recv_case {
   }
   bool finish(frame& f, chan_status status) {
     if (status == chan_status::closed) {
-      handler_(std::optional<T>());
+      handler_(nothing_more<T>());
     } else {
       if (!f.arriving.is_there(channel_)) return false;
       handler_(f.arriving.take(channel_));

@@ -486,7 +486,7 @@ TEST_P(ChanCapacity, ManySendersAndManyReceivers) {
 TEST_P(ChanCapacity, PointersSurviveCollectionsOnTheWay) {
   on([this] {
     collections running;
-    const std::uint64_t each = test_count(3'000, 50);
+    const std::uint64_t each = test_count(15'000, 50);
     exchange<cairn::gc_ptr<cell>>(
         capacity(), 4, 4, each, [](std::uint64_t i) { return cairn::gc_ptr<cell>(make_cell(i)); },
         [](const cairn::gc_ptr<cell>& v) { return v->is(v->id) ? v->id : ~std::uint64_t{0}; });
