@@ -21,29 +21,21 @@ namespace cairn::sched {
 namespace {
 
 // As words where the collector looks at them; see sched/chan.h.
-void copy_element(const chan_core& c, void* to, const void* from) noexcept {
-  const std::size_t bytes = c.element_bytes;
-  if (c.noscan) {
-    switch (bytes) {  // of a known size they need no call
-      case 4:
-        std::memcpy(to, from, 4);
-        break;
-      case 8:
-        std::memcpy(to, from, 8);
-        break;
-      case 0:
-        break;
-      default:
-        std::memcpy(to, from, bytes);
-    }
-    return;
-  }
+[[gnu::noinline]] void copy_scanned(void* to, const void* from, std::size_t bytes) noexcept {
   auto* words = static_cast<std::uintptr_t*>(to);
   const auto* source = static_cast<const std::uintptr_t*>(from);
   for (std::size_t i = 0; i < bytes / sizeof *words; ++i)
     __atomic_store_n(&words[i], __atomic_load_n(&source[i], __ATOMIC_RELAXED), __ATOMIC_RELAXED);
   if (detail::stores_are_watched()) [[unlikely]]
     detail::bulk_barrier_slow(to, bytes);
+}
+
+[[gnu::always_inline]] inline void copy_element(const chan_core& c, void* to, const void* from) noexcept {
+  const std::size_t bytes = c.element_bytes;
+  if (!c.noscan) return copy_scanned(to, from, bytes);
+  if (bytes == 8) std::memcpy(to, from, 8);  // of a known size it needs no call
+  else if (bytes == 4) std::memcpy(to, from, 4);
+  else if (bytes != 0) std::memcpy(to, from, bytes);
 }
 
 // What was copied from it has been shaded.
@@ -54,13 +46,13 @@ void clear_element(const chan_core& c, void* at) noexcept {
     __atomic_store_n(&words[i], std::uintptr_t{0}, __ATOMIC_RELAXED);
 }
 
-void push(chan_core& c, const void* element) noexcept {
+[[gnu::always_inline]] inline void push(chan_core& c, const void* element) noexcept {
   copy_element(c, c.element(c.free), element);
   if (++c.free == c.capacity) c.free = 0;
   c.count.store(c.count.load(std::memory_order_relaxed) + 1, std::memory_order_release);
 }
 
-void pop(chan_core& c, void* slot) noexcept {
+[[gnu::always_inline]] inline void pop(chan_core& c, void* slot) noexcept {
   char* const at = c.element(c.oldest);
   copy_element(c, slot, at);
   clear_element(c, at);
@@ -109,14 +101,16 @@ chan_status wait_for(chan_core& c, void* slot, bool is_send) {
   return w.closed ? chan_status::closed : chan_status::done;
 }
 
-[[gnu::cold, gnu::noinline]] void attach_or_end() {
+[[gnu::cold, gnu::noinline]] m& attach_or_end() {
   self();
   check_ending();
+  return *current();
 }
 // What every call from outside begins with.
-inline void come_in() {
+inline m& come_in() {
   if (!detail::has_short_way()) [[unlikely]]
-    attach_or_end();
+    return attach_or_end();
+  return static_cast<m&>(*detail::this_cache());
 }
 
 }  // namespace
@@ -271,18 +265,35 @@ bool claim_some(chan_core& c, int n, chan_wait*& list) noexcept {
   return true;
 }
 
-// With `Waits` it does not come back blocked.
+// With the lock, in the only section; both are over on return. With `Waits` it does not come back blocked.
 template <bool IsSend, bool Waits>
-[[gnu::always_inline]] inline chan_status communicate(chan_core& c, void* element) {
-  enter_section();
+[[gnu::noinline]] chan_status communicate_slow(chan_core& c, void* element) {
   chan_wait* peer = nullptr;
-  c.lock.lock();
   const chan_status status = IsSend ? put(c, element, peer) : take(c, element, peer);
   if (Waits && status == chan_status::blocked) return wait_for(c, element, IsSend);
   c.lock.unlock();
   if (peer != nullptr) wake(*peer);
   leave_section();
   return status;
+}
+
+// In the short way nobody waits, and there is room, or an element.
+template <bool IsSend, bool Waits>
+[[gnu::always_inline]] inline chan_status communicate(m& self, chan_core& c, void* element) {
+  enter_section(self);
+  c.lock.lock();
+  const std::size_t count = c.count.load(std::memory_order_relaxed);
+  if constexpr (IsSend) {
+    if (count == c.capacity || !c.receivers.empty() || c.closed.load(std::memory_order_relaxed))
+      return communicate_slow<IsSend, Waits>(c, element);
+    push(c, element);
+  } else {
+    if (count == 0 || !c.senders.empty()) return communicate_slow<IsSend, Waits>(c, element);
+    pop(c, element);
+  }
+  c.lock.unlock();
+  leave_section(self);
+  return chan_status::done;
 }
 
 }  // namespace
@@ -293,6 +304,10 @@ chan_core* make_chan_core(std::size_t capacity, std::size_t element_bytes, bool 
     throw std::length_error("make_chan: the capacity is too large");
   const std::size_t bytes = sizeof(chan_core) + capacity * element_bytes;
   void* memory = allocate_bytes(bytes, alignof(chan_core), {noscan ? 0 : ~std::uint64_t{0}, noscan}, false);
+  return init_chan_core(memory, capacity, element_bytes, noscan);
+}
+
+chan_core* init_chan_core(void* memory, std::size_t capacity, std::size_t element_bytes, bool noscan) noexcept {
   auto* c = ::new (memory) chan_core;
   c->capacity = capacity;
   c->element_bytes = static_cast<std::uint32_t>(element_bytes);
@@ -301,27 +316,27 @@ chan_core* make_chan_core(std::size_t capacity, std::size_t element_bytes, bool 
 }
 
 chan_status chan_send(chan_core* c, const void* element) {
-  come_in();
+  m& self = come_in();
   if (c == nullptr) [[unlikely]]
     block_for_ever(wait_reason::chan_send_nil);
-  return communicate<true, true>(*c, const_cast<void*>(element));  // which is only read
+  return communicate<true, true>(self, *c, const_cast<void*>(element));  // which is only read
 }
 
 chan_status chan_recv(chan_core* c, void* slot) {
-  come_in();
+  m& self = come_in();
   if (c == nullptr) [[unlikely]]
     block_for_ever(wait_reason::chan_receive_nil);
-  return communicate<false, true>(*c, slot);
+  return communicate<false, true>(self, *c, slot);
 }
 
 chan_status chan_try_send(chan_core* c, const void* element) {
-  come_in();
+  m& self = come_in();
   if (c == nullptr || !may_be_sent_to(*c)) return chan_status::blocked;
-  return communicate<true, false>(*c, const_cast<void*>(element));
+  return communicate<true, false>(self, *c, const_cast<void*>(element));
 }
 
 chan_status chan_try_recv(chan_core* c, void* slot) {
-  come_in();
+  m& self = come_in();
   if (c == nullptr) return chan_status::blocked;
   // A channel is not opened again: found open after it was found empty, it was open then.
   if (has_none(*c)) {
@@ -329,7 +344,7 @@ chan_status chan_try_recv(chan_core* c, void* slot) {
     // Elements may have come between the first look and the close, but none after it.
     if (has_none(*c)) return chan_status::closed;
   }
-  return communicate<false, false>(*c, slot);
+  return communicate<false, false>(self, *c, slot);
 }
 
 bool chan_may_take(const chan_core* c) noexcept { return c != nullptr && may_be_sent_to(*c); }

@@ -120,7 +120,7 @@ struct alignas(16) chan_core {
   char* ring() noexcept { return reinterpret_cast<char*>(this + 1); }
   char* element(std::size_t i) noexcept { return ring() + i * element_bytes; }
 };
-static_assert(sizeof(chan_core) == 96);
+static_assert(sizeof(chan_core) == k_chan_header_bytes);
 
 }  // namespace cairn::detail
 

@@ -164,14 +164,16 @@ class runtime_section {
 };
 
 // A section that may end on another thread than it began on: what lies between may park the goroutine.
-inline m& enter_section() noexcept {
-  m& self = *current();
+inline void enter_section(m& self) noexcept {
   self.depth.store(self.depth.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   std::atomic_signal_fence(std::memory_order_seq_cst);  // nothing of the section before its start
+}
+inline m& enter_section() noexcept {
+  m& self = *current();
+  enter_section(self);
   return self;
 }
-inline void leave_section() noexcept {
-  m& self = *current();
+inline void leave_section(m& self) noexcept {
   heap::maybe_delay("section end");
   const int depth = self.depth.load(std::memory_order_relaxed) - 1;
   self.depth.store(depth, std::memory_order_release);  // as at the end of a runtime_section
@@ -179,6 +181,7 @@ inline void leave_section() noexcept {
   if (depth == 0 && self.state.load(std::memory_order_relaxed) == k_requested) [[unlikely]]
     detail_m::answer_deferred(self);
 }
+inline void leave_section() noexcept { leave_section(*current()); }
 
 inline bool in_runtime_section() noexcept {
   m* p = current();

@@ -612,10 +612,14 @@ TEST_P(Select, ThreadsAndGoroutinesMeet) {
     const cairn::root<chan<std::size_t>> shared_a = cairn::make_gc<chan<std::size_t>>(a),
                                          shared_b = cairn::make_gc<chan<std::size_t>>(b);
     std::vector<std::thread> threads;
+    std::atomic<int> attached{0};  // until then nobody could wake main
     for (int t = 0; t < 3; ++t)
-      threads.emplace_back([=] {
+      threads.emplace_back([=, &attached] {
+        const cairn::attach_thread here;
+        ++attached;
         for (std::size_t i = 0; i < n; ++i) cairn::select(on_send(*shared_a, i), on_send(*shared_b, i));
       });
+    ASSERT_TRUE(eventually([&] { return attached == 3; }));
     std::size_t sum = 0;
     for (std::size_t i = 0; i < 3 * n; ++i) {
       const auto add = [&](std::optional<std::size_t> v) { sum += *v; };

@@ -127,6 +127,44 @@ int main_has_called_goexit_and_others_wait() {
     cairn::goexit();
   });
 }
+// One goroutine for each way to wait at a channel; each prints its id and what it waits for.
+template <class F>
+void start_waiting(const char* what, F wait) {
+  cairn::go([what, wait] {
+    std::printf("%llu %s\n", static_cast<unsigned long long>(cairn::goroutine_id()), what);
+    std::fflush(stdout);
+    wait();
+  });
+}
+int at_channels() {
+  return cairn::run([] {
+    start_waiting("chan receive", [] { cairn::make_chan<int>(3).recv(); });
+    start_waiting("chan send", [] { cairn::make_chan<int>().send(1); });
+    start_waiting("chan receive (nil chan)", [] { cairn::chan<int>().recv(); });
+    start_waiting("chan send (nil chan)", [] { cairn::chan<int>().send(1); });
+    start_waiting("select", [] { cairn::select(cairn::on_recv(cairn::make_chan<int>())); });
+    start_waiting("select (no cases)", [] { cairn::select(); });
+    wait_for_ever();
+  });
+}
+int a_full_channel() {
+  return cairn::run([] {
+    auto c = cairn::make_chan<std::string>(1);
+    c.send("fits");
+    c.send("does not");
+  });
+}
+int channels_that_wait_for_each_other() {
+  return cairn::run([] {
+    auto a = cairn::make_chan<void>(), b = cairn::make_chan<void>();
+    cairn::go([=] {
+      a.recv();
+      b.send();
+    });
+    b.recv();
+    a.send();
+  });
+}
 // A thread that has ended is none that could wake somebody.
 int after_an_attached_thread_has_ended() {
   return cairn::run([] {
@@ -231,6 +269,24 @@ int between_runs() {
   }
   return 0;
 }
+// The channel's other end is with a thread.
+int a_thread_will_send() {
+  auto c = cairn::make_chan<void>();
+  const auto shared = cairn::root<cairn::chan<void>>(cairn::make_gc<cairn::chan<void>>(c));
+  std::atomic<bool> attached{false};
+  std::thread outside([&attached, shared] {
+    cairn::attach_thread here;
+    attached = true;
+    std::this_thread::sleep_for(200ms);
+    shared->send();
+  });
+  const int status = cairn::run([&] {
+    EXPECT_IN_CHILD(eventually([&] { return attached.load(); }));
+    EXPECT_IN_CHILD(c.recv());
+  });
+  outside.join();
+  return status;
+}
 // Finalizers and cleanups are the runtime's own goroutine, which waits most of the time.
 int a_cleanup_will_wake_them() {
   return cairn::run([] {
@@ -270,6 +326,10 @@ int main(int argc, char** argv) {
                            {"main_has_called_goexit", main_has_called_goexit},
                            {"main_has_called_goexit_and_others_wait", main_has_called_goexit_and_others_wait},
                            {"after_an_attached_thread_has_ended", after_an_attached_thread_has_ended},
+                           {"at_channels", at_channels},
+                           {"a_full_channel", a_full_channel},
+                           {"channels_that_wait_for_each_other", channels_that_wait_for_each_other},
+                           {"a_thread_will_send", a_thread_will_send},
                            {"a_sleeper_will_wake_them", a_sleeper_will_wake_them},
                            {"one_is_in_blocking", one_is_in_blocking},
                            {"one_blocks_undeclared", one_blocks_undeclared},

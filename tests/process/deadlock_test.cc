@@ -72,6 +72,22 @@ TEST(Deadlock, TheListSaysWhatEachWaitsFor) {
   EXPECT_EQ(others, 3) << o;
 }
 
+TEST(Deadlock, TheListNamesTheWayOfWaitingAtAChannel) {
+  const outcome o = scene("at_channels");
+  EXPECT_EQ(o.exit_status, 2) << o;
+  std::istringstream lines(o.out);
+  int found = 0;
+  for (std::string id, what; lines >> id && std::getline(lines >> std::ws, what); ++found) {
+    const auto one = listed(o.err, id);
+    ASSERT_EQ(one.size(), 1u) << o;
+    EXPECT_THAT(one[0], HasSubstr("[" + what + "]")) << o;
+  }
+  EXPECT_EQ(found, 6) << o;
+}
+TEST(Deadlock, OfGoroutinesAtChannels) {
+  expect_deadlock("a_full_channel");
+  expect_deadlock("channels_that_wait_for_each_other");
+}
 TEST(Deadlock, OfTasksThatWaitForEachOther) { expect_deadlock("a_ring_of_tasks"); }
 TEST(Deadlock, IsFoundAfterSomeWork) { expect_deadlock("only_after_some_work"); }
 TEST(Deadlock, IsFoundBesideDelaysInTheRuntime) {
@@ -106,6 +122,7 @@ TEST(NoDeadlock, WhileAThreadIsAttached) {
   expect_well("all_wait_while_a_thread_is_attached");
 }
 TEST(NoDeadlock, WhereAThreadWaitsForASleeper) { expect_well("a_thread_waits_for_a_sleeper"); }
+TEST(NoDeadlock, WhileAThreadWillSend) { expect_well("a_thread_will_send"); }
 TEST(NoDeadlock, BetweenRuns) { expect_well("between_runs"); }
 TEST(NoDeadlock, WhileACleanupIsToCome) { expect_well("a_cleanup_will_wake_them"); }
 TEST(NoDeadlock, BesideDelaysInTheRuntime) {

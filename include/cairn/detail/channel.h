@@ -44,6 +44,10 @@ struct chan_case {
 
 // Throws std::length_error or std::bad_alloc. `noscan`: the collector need not look at the elements.
 [[nodiscard]] chan_core* make_chan_core(std::size_t capacity, std::size_t element_bytes, bool noscan);
+inline constexpr std::size_t k_chan_header_bytes = 96;
+// The same in zeroed memory that is large enough.
+[[nodiscard]] chan_core* init_chan_core(void* memory, std::size_t capacity, std::size_t element_bytes,
+                                        bool noscan) noexcept;
 // These wait as long as they have to; a null channel's for ever. They attach the thread.
 [[nodiscard]] chan_status chan_send(chan_core* c, const void* element);
 [[nodiscard]] chan_status chan_recv(chan_core* c, void* slot);

@@ -256,11 +256,19 @@ class arrival {
 
 // ---- sending and receiving -----------------------------------------------------------------------------------------
 
+template <bool Noscan>
+[[nodiscard]] chan_core* make_chan_of_words(std::size_t capacity, std::size_t element_bytes) {
+  constexpr unsigned k_class = span_class_of(size_class_of(k_chan_header_bytes, 16), Noscan);
+  constexpr std::uint64_t k_mask = Noscan ? 0 : ~std::uint64_t{0};
+  if (capacity != 0) return make_chan_core(capacity, element_bytes, Noscan);
+  return init_chan_core(allocate_small<k_class>(k_mask), 0, element_bytes, Noscan);
+}
+
 template <class T>
 [[nodiscard]] chan_core* make_chan_of(std::size_t capacity) {
-  if constexpr (std::is_void_v<T>) return make_chan_core(capacity, 0, true);
-  else if constexpr (goes_as_words<T>()) return make_chan_core(capacity, sizeof(T), is_noscan<T>);
-  else return make_chan_core(capacity, sizeof(chan_box*), false);
+  if constexpr (std::is_void_v<T>) return make_chan_of_words<true>(capacity, 0);
+  else if constexpr (goes_as_words<T>()) return make_chan_of_words<is_noscan<T>>(capacity, sizeof(T));
+  else return make_chan_of_words<false>(capacity, sizeof(chan_box*));
 }
 
 template <class T, class V>
