@@ -213,6 +213,7 @@ func main() {
 	f := map[string]func(){
 		"alloc": benchAlloc, "trees": benchTrees, "gcbench": benchGCBench, "mark": benchMark,
 		"churn": benchChurn, "hiccup": benchHiccup, "store": benchStore, "lru": benchLRU, "sched": benchSched,
+		"chan": benchChan,
 	}[word(1)]
 	if f == nil {
 		fail("no such workload")
