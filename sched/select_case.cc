@@ -29,7 +29,8 @@ class workplace {
   template <class CaseAt>
   workplace(std::size_t n, CaseAt case_at) : n_(n) {
     std::size_t bytes = n * (sizeof(entry) + sizeof(chan_case));
-    for (std::size_t i = 0; i < n; ++i) bytes = frame_start(*case_at(i), bytes) + case_at(i)->ops->frame_bytes;
+    for (std::size_t i = 0; i < n; ++i)
+      bytes = frame_start(*case_at(i), bytes) + case_at(i)->ops->frame_bytes;
     memory_ = bytes <= sizeof own_ ? own_ : static_cast<std::byte*>(detail::allocate_closure(bytes, k_align));
     list_ = reinterpret_cast<chan_case*>(memory_ + n * sizeof(entry));
     std::size_t end = n * (sizeof(entry) + sizeof(chan_case));

@@ -51,8 +51,8 @@ struct recv_result<void> {
 namespace detail {
 
 template <class T>
-using recv_type =
-    std::conditional_t<std::is_void_v<T>, bool, std::optional<std::conditional_t<std::is_void_v<T>, char, T>>>;
+using recv_type = std::conditional_t<std::is_void_v<T>, bool,
+                                     std::optional<std::conditional_t<std::is_void_v<T>, char, T>>>;
 template <class T>
 using value_arg = std::conditional_t<std::is_void_v<T>, char, T>;
 

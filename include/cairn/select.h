@@ -35,8 +35,8 @@ struct no_handler {
   void operator()(auto&&...) const noexcept {}
 };
 
-// A case: what it offers is prepared in a frame on the stack of select, which is also where an element arrives. `finish`
-// is called after the case was taken; false: that has come to nothing.
+// A case: what it offers is prepared in a frame on the stack of select, which is also where an element arrives.
+// `finish` is called after the case was taken; false: that has come to nothing.
 
 template <class T, class F>
 class recv_case {
@@ -200,25 +200,26 @@ using kept_value = std::conditional_t<moves_as_words<T>(), T, V&&>;
 
 // handler(std::optional<T>), of chan<void> handler(bool): as recv() would give it.
 template <class T, template <class> class C, class F = detail::no_handler>
-requires detail::source<T, C> && std::invocable<std::decay_t<F>&, detail::recv_type<T>>
-    detail::recv_case<T, std::decay_t<F>> on_recv(const C<T>& c, F&& handler = {}) {
+requires detail::source<T, C> && std::invocable < std::decay_t<F>
+&, detail::recv_type < T >> detail::recv_case<T, std::decay_t<F>> on_recv(const C<T>& c, F&& handler = {}) {
   return {detail::chan_access::core(c), std::forward<F>(handler)};
 }
 
 template <class T, template <class> class C, class V, class F = detail::no_handler>
-requires detail::sink<T, C> &&(!std::is_void_v<T>)&&std::convertible_to<V, T> && std::invocable<std::decay_t<F>&>
-    detail::send_case<T, detail::kept_value<T, V>, std::decay_t<F>> on_send(const C<T>& c, V&& value,
-                                                                            F&& handler = {}) {
+requires detail::sink<T, C> &&
+    (!std::is_void_v<T>)&&std::convertible_to<V, T>&& std::invocable<std::decay_t<F>&> detail::send_case<
+        T, detail::kept_value<T, V>, std::decay_t<F>> on_send(const C<T>& c, V&& value, F&& handler = {}) {
   return {detail::chan_access::core(c), std::forward<V>(value), std::forward<F>(handler)};
 }
 template <class T, template <class> class C, class F = detail::no_handler>
-requires detail::sink<T, C> && std::is_void_v<T> && std::invocable<std::decay_t<F>&>
-    detail::send_case<void, detail::no_value, std::decay_t<F>> on_send(const C<T>& c, F&& handler = {}) {
+requires detail::sink<T, C> && std::is_void_v<T> && std::invocable < std::decay_t<F>
+& > detail::send_case<void, detail::no_value, std::decay_t<F>> on_send(const C<T>& c, F&& handler = {}) {
   return {detail::chan_access::core(c), std::forward<F>(handler)};
 }
 
 template <class F = detail::no_handler>
-requires std::invocable<std::decay_t<F>&> detail::default_case<std::decay_t<F>> on_default(F&& handler = {}) {
+requires std::invocable < std::decay_t<F>
+& > detail::default_case<std::decay_t<F>> on_default(F&& handler = {}) {
   return detail::default_case<std::decay_t<F>>(std::forward<F>(handler));
 }
 
@@ -246,9 +247,10 @@ int select_among(std::index_sequence<i...>, C&... cases) {
     (cases.prepare(std::get<i>(frames), list[at[i]]), ...);
     const selected s = select_cases(list, n, has_default);
     int taken = -1;
-    static_cast<void>((false || ... ||
-                       (s.index == at[i] &&
-                        (taken = cases.finish(std::get<i>(frames), s.status) ? static_cast<int>(i) : -1, true))));
+    static_cast<void>(
+        (false || ... ||
+         (s.index == at[i] &&
+          (taken = cases.finish(std::get<i>(frames), s.status) ? static_cast<int>(i) : -1, true))));
     if (taken >= 0) return taken;
   }
 }
@@ -313,8 +315,8 @@ any_case* make_case_object(C&& c) {
   using object = case_object<C>;
   constexpr bool is_armed = !std::is_trivially_destructible_v<object>;
   constexpr layout_info layout{~std::uint64_t{0}, false};
-  void* memory = allocate_bytes(sizeof(object) + (is_armed ? k_object_footer_bytes : 0), alignof(object), layout,
-                                false);
+  void* memory = allocate_bytes(sizeof(object) + (is_armed ? k_object_footer_bytes : 0), alignof(object),
+                                layout, false);
   auto* made = ::new (memory) object(std::move(c));
   if constexpr (is_armed) arm_destructor(made, &k_type_ops<object>);
   shade_if_marking(made, sizeof(object));

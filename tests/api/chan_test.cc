@@ -77,16 +77,24 @@ class opaque {
 };
 
 static_assert(sizeof(chan<int>) == sizeof(void*));
-static_assert(std::is_convertible_v<chan<int>, send_chan<int>> && std::is_convertible_v<chan<int>, recv_chan<int>>);
-static_assert(!std::is_convertible_v<send_chan<int>, chan<int>> && !std::is_convertible_v<recv_chan<int>, chan<int>>);
+static_assert(std::is_convertible_v<chan<int>, send_chan<int>> &&
+              std::is_convertible_v<chan<int>, recv_chan<int>>);
+static_assert(!std::is_convertible_v<send_chan<int>, chan<int>> &&
+              !std::is_convertible_v<recv_chan<int>, chan<int>>);
 static_assert(!std::is_convertible_v<send_chan<int>, recv_chan<int>>);
 static_assert(std::is_trivially_destructible_v<chan<std::string>>);
 template <class C>
-concept can_send = requires(const C& c) { c.send(1); };
+concept can_send = requires(const C& c) {
+  c.send(1);
+};
 template <class C>
-concept can_recv = requires(const C& c) { c.recv(); };
+concept can_recv = requires(const C& c) {
+  c.recv();
+};
 template <class C>
-concept can_close = requires(const C& c) { c.close(); };
+concept can_close = requires(const C& c) {
+  c.close();
+};
 static_assert(can_send<chan<int>> && can_send<send_chan<int>> && !can_send<recv_chan<int>>);
 static_assert(can_recv<chan<int>> && !can_recv<send_chan<int>> && can_recv<recv_chan<int>>);
 static_assert(can_close<chan<int>> && can_close<send_chan<int>> && !can_close<recv_chan<int>>);
@@ -100,7 +108,8 @@ static_assert(goes_as_words<cell*>() && goes_as_words<cairn::gc_ptr<cell>>() && 
 static_assert(goes_as_words<cairn::gc_slice<int>>() && goes_as_words<pair_of_pointers>());
 static_assert(goes_as_words<std::array<cairn::gc_ptr<cell>, 3>>());
 static_assert(goes_as_words<std::pair<int, cairn::gc_ptr<cell>>>() && goes_as_words<std::array<char, 3>>());
-static_assert(!goes_as_words<std::string>() && !goes_as_words<std::unique_ptr<int>>() && !goes_as_words<opaque>());
+static_assert(!goes_as_words<std::string>() && !goes_as_words<std::unique_ptr<int>>() &&
+              !goes_as_words<opaque>());
 static_assert(!goes_as_words<std::vector<int>>() && !goes_as_words<cairn::root<cell>>());
 
 // ---- what one goroutine sees --------------------------------------------------------------------------------------
@@ -231,8 +240,11 @@ TEST_P(Chan, CarriesValuesOfAllKinds) {
     goes_through<std::int16_t>([](int i) { return static_cast<std::int16_t>(i); },
                                [](std::int16_t v, int i) { return v == i; });
     goes_through<double>([](int i) { return i; }, [](double v, int i) { return v == i; });
-    goes_through<std::array<char, 3>>([](int i) { return std::array<char, 3>{1, 2, static_cast<char>(i)}; },
-                                      [](auto& v, int i) { return v[0] == 1 && v[2] == i; });
+    goes_through<std::array<char, 3>>(
+        [](int i) {
+          return std::array<char, 3>{1, 2, static_cast<char>(i)};
+        },
+        [](auto& v, int i) { return v[0] == 1 && v[2] == i; });
     goes_through<std::array<std::uint64_t, 100>>(
         [](int i) {
           std::array<std::uint64_t, 100> a{};
@@ -249,8 +261,9 @@ TEST_P(Chan, CarriesValuesOfAllKinds) {
           return a;
         },
         [](auto& v, int i) { return v[0] == i && v[9999] == i && v[5000] == 0; });
-    goes_through<std::string>([](int i) { return std::string(i % 2 ? 3u : 50u, 'x') + std::to_string(i); },
-                              [](auto& v, int i) { return v == std::string(i % 2 ? 3u : 50u, 'x') + std::to_string(i); });
+    goes_through<std::string>(
+        [](int i) { return std::string(i % 2 ? 3u : 50u, 'x') + std::to_string(i); },
+        [](auto& v, int i) { return v == std::string(i % 2 ? 3u : 50u, 'x') + std::to_string(i); });
     goes_through<std::unique_ptr<int>>([](int i) { return std::make_unique<int>(i); },
                                        [](auto& v, int i) { return *v == i; });
     goes_through<std::vector<int>>([](int i) { return std::vector<int>(5, i); },

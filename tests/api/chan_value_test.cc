@@ -180,10 +180,12 @@ TEST_P(ChanValue, WhoWaitsForOneThatCannotBeMovedInWaitsOn) {
       const fragile value(3);
       let_throw(1);
       // Tried until it meets the receiver, at which it throws.
-      EXPECT_THROW(while (true) {
-        c.try_send(value);
-        cairn::yield();
-      }, std::runtime_error);
+      EXPECT_THROW(
+          while (true) {
+            c.try_send(value);
+            cairn::yield();
+          },
+          std::runtime_error);
       let_throw(0);
       c.send(fragile(4));
       EXPECT_EQ(receiver.get(), 4);
@@ -359,7 +361,8 @@ TEST(ChanThreads, WorkWithoutARun) {
 TEST_P(ChanValue, DroppedWaitersLeaveNoTrace) {
   const auto c = cairn::root<chan<int>>(cairn::make_gc<chan<int>>(make_chan<int>())),
              d = cairn::root<chan<int>>(cairn::make_gc<chan<int>>(make_chan<int>()));
-  const auto text = cairn::root<chan<std::string>>(cairn::make_gc<chan<std::string>>(make_chan<std::string>()));
+  const auto text = cairn::root<chan<std::string>>(
+      cairn::make_gc<chan<std::string>>(make_chan<std::string>()));
   for (int round = 0; round < 5; ++round) {
     on([&] {
       for (int i = 0; i < 20; ++i) {
@@ -389,8 +392,8 @@ TEST_P(ChanValue, DroppedWaitersLeaveNoTrace) {
 // A thread that has taken what a dropped goroutine had promised looks for the next one.
 TEST_P(ChanValue, APromiseOfADroppedGoroutineIsBroken) {
   for (std::size_t round = 0; round < test_count(20, 3); ++round) {
-    const auto text =
-        cairn::root<chan<std::string>>(cairn::make_gc<chan<std::string>>(make_chan<std::string>()));
+    const auto text = cairn::root<chan<std::string>>(
+        cairn::make_gc<chan<std::string>>(make_chan<std::string>()));
     std::thread outside;
     std::atomic<bool> begun{false};
     std::string got;

@@ -71,7 +71,8 @@ TEST(SelectAlone, DefaultIsForWhenNothingIsReady) {
   const auto count = [&] { ++defaults; };
   EXPECT_EQ(cairn::select(on_default(count)), 0);
   EXPECT_EQ(cairn::select(on_recv(a), on_default(count)), 1);
-  EXPECT_EQ(cairn::select(on_recv(a), on_default(count), on_send(full, 2), on_recv(none), on_send(none, 1)), 1);
+  EXPECT_EQ(cairn::select(on_recv(a), on_default(count), on_send(full, 2), on_recv(none), on_send(none, 1)),
+            1);
   EXPECT_EQ(defaults, 3);
   a.send(3);
   EXPECT_EQ(cairn::select(on_default(count), on_recv(a)), 1);
@@ -300,7 +301,8 @@ TEST_P(Select, CloseWakesIt) {
   on([] {
     auto a = make_chan<int>(), b = make_chan<int>();
     bool closed = false;
-    auto receives = spawn([&] { cairn::select(on_recv(a, [&](std::optional<int> v) { closed = !v; }), on_send(b, 1)); });
+    auto receives = spawn(
+        [&] { cairn::select(on_recv(a, [&](std::optional<int> v) { closed = !v; }), on_send(b, 1)); });
     let_others_wait();
     a.close();
     receives.get();
@@ -341,9 +343,10 @@ TEST_P(Select, SendAndReceiveOnTheSameChannel) {
                               ASSERT_TRUE(c.cap() != 0 || *v == 1 - p) << "it met itself";
                             }));
             } else {
-              cairn::select(on_recv(c, [&](std::optional<int> v) {
-                              ASSERT_TRUE(c.cap() != 0 || *v == 1 - p) << "it met itself";
-                            }),
+              cairn::select(on_recv(c,
+                                    [&](std::optional<int> v) {
+                                      ASSERT_TRUE(c.cap() != 0 || *v == 1 - p) << "it met itself";
+                                    }),
                             on_send(c, p));
             }
           }
@@ -359,7 +362,8 @@ TEST_P(Select, OneSendPerSelect) {
     const int n = static_cast<int>(test_count(20'000));
     auto c1 = make_chan<int>(), c2 = make_chan<int>(), c3 = make_chan<int>(), c4 = make_chan<int>();
     go([=] {
-      for (int i = 0; i < n; ++i) cairn::select(on_send(c1, i), on_send(c2, i), on_send(c3, i), on_send(c4, i));
+      for (int i = 0; i < n; ++i)
+        cairn::select(on_send(c1, i), on_send(c2, i), on_send(c3, i), on_send(c4, i));
       for (auto c : {c1, c2, c3, c4}) c.close();
     });
     auto all = make_chan<int>();
@@ -458,7 +462,8 @@ TEST_P(Select, PicksAmongReadyCasesUniformly) {
       std::array<std::size_t, k_cases> times{};
       if (__builtin_popcount(ready) < 2) continue;
       for (std::size_t k = 0; k < n; ++k) {
-        const auto at = static_cast<std::size_t>(cairn::select(on_recv(c[0]), on_recv(c[1]), on_recv(c[2]), on_recv(c[3])));
+        const auto at = static_cast<std::size_t>(
+            cairn::select(on_recv(c[0]), on_recv(c[1]), on_recv(c[2]), on_recv(c[3])));
         ++times[at];
         c[at].send(0);
       }
@@ -478,7 +483,8 @@ TEST_P(Select, PicksAmongReadyCasesUniformly) {
 TEST_P(Select, SendersThatAreAlwaysReadyShareFairly) {
   on([] {
     const int trials = static_cast<int>(test_count(10'000, 2'000));
-    auto c1 = make_chan<int>(static_cast<std::size_t>(trials) + 1), c2 = make_chan<int>(static_cast<std::size_t>(trials) + 1);
+    auto c1 = make_chan<int>(static_cast<std::size_t>(trials) + 1),
+         c2 = make_chan<int>(static_cast<std::size_t>(trials) + 1);
     for (int i = 0; i < trials + 1; ++i) {
       c1.send(1);
       c2.send(2);
@@ -526,7 +532,8 @@ TEST_P(Select, Stress) {
       for (int i = 0; i < 4 * n; ++i) {
         const int at = sends ? cairn::select(on_send(open[3], 0), on_send(open[2], 0), on_send(open[0], 0),
                                              on_send(open[1], 0))
-                             : cairn::select(on_recv(open[0]), on_recv(open[1]), on_recv(open[2]), on_recv(open[3]));
+                             : cairn::select(on_recv(open[0]), on_recv(open[1]), on_recv(open[2]),
+                                             on_recv(open[3]));
         static constexpr std::size_t k_sent_at[] = {3, 2, 0, 1};
         const std::size_t k = sends ? k_sent_at[at] : static_cast<std::size_t>(at);
         if (++times[k] == n) open[k] = {};
@@ -553,7 +560,8 @@ TEST_P(Select, StressWithPointersAndBoxes) {
       sending.go([=] {
         for (std::uint64_t i = 0; i < n; ++i) {
           cell* list = make_list(i, 3);
-          cairn::select(on_send(words, list), on_send(boxes, std::pair(std::to_string(i), cairn::root<cell>(list))));
+          cairn::select(on_send(words, list),
+                        on_send(boxes, std::pair(std::to_string(i), cairn::root<cell>(list))));
         }
       });
     std::atomic<std::uint64_t> received{0};

@@ -319,8 +319,7 @@ shared_round make_round() {
 void play(random_source& random, std::chrono::milliseconds time, bool to_the_end) {
   const shared_round r = make_round();
   std::vector<std::thread> threads;
-  for (int i = 0; i < k_threads; ++i)
-    threads.emplace_back([r, number = random()] { live(*r, number); });
+  for (int i = 0; i < k_threads; ++i) threads.emplace_back([r, number = random()] { live(*r, number); });
   on_procs(1 + static_cast<int>(random() % k_procs), [&] {
     wait_group all;
     for (int i = 0; i < k_goroutines; ++i) {

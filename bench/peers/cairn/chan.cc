@@ -111,7 +111,8 @@ int main() {
       long defaults = 0;
       const double ns = timed(n, [&] {
         for (int i = 0; i < n; i++)
-          cairn::select(on_recv(c[0]), on_recv(c[1]), on_recv(c[2]), on_recv(c[3]), on_default([&] { defaults++; }));
+          cairn::select(on_recv(c[0]), on_recv(c[1]), on_recv(c[2]), on_recv(c[3]),
+                        on_default([&] { defaults++; }));
       });
       if (defaults != n) abort();
       return ns;

@@ -56,7 +56,7 @@ inline constexpr std::size_t k_chan_header_bytes = 96;
 // It may be that an element can be sent. Without the lock.
 [[nodiscard]] bool chan_may_take(const chan_core* c) noexcept;
 [[nodiscard]] bool chan_is_closed(const chan_core* c) noexcept;  // likewise
-void chan_close(chan_core* c);  // throws closed_channel, null_channel
+void chan_close(chan_core* c);                                   // throws closed_channel, null_channel
 std::size_t chan_len(const chan_core* c) noexcept;
 std::size_t chan_cap(const chan_core* c) noexcept;
 [[noreturn]] void throw_sent_on_closed();
