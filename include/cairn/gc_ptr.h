@@ -186,7 +186,7 @@ class gc_ptr : public detail::handle<gc_ptr<T>, T> {
     store(p);
     return *this;
   }
-  gc_ptr& operator=(const gc_ptr& o) noexcept {
+  gc_ptr& operator=(const gc_ptr& o) noexcept {  // NOLINT(bugprone-unhandled-self-assignment): owns nothing
     store(o.p_);
     return *this;
   }

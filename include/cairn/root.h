@@ -41,7 +41,7 @@ class root : public detail::handle<root<T>, T> {
     store(p);
     return *this;
   }
-  root& operator=(const root& o) {
+  root& operator=(const root& o) {  // NOLINT(bugprone-unhandled-self-assignment): store() takes its own
     store(o.p_);
     return *this;
   }

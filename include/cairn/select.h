@@ -311,7 +311,7 @@ struct case_object : any_case {
 };
 
 template <class C>
-any_case* make_case_object(C&& c) {
+any_case* make_case_object(C c) {
   using object = case_object<C>;
   constexpr bool is_armed = !std::is_trivially_destructible_v<object>;
   constexpr layout_info layout{~std::uint64_t{0}, false};
@@ -331,6 +331,7 @@ any_case* make_case_object(C&& c) {
 class select_case {
  public:
   template <class C>
+  // NOLINTNEXTLINE(bugprone-forwarding-reference-overload): a select_case is not one of these
   requires(detail::is_case<std::remove_cvref_t<C>> != 0) select_case(C&& c)
       : case_(detail::make_case_object(std::remove_cvref_t<C>(std::forward<C>(c)).own())) {}
 

@@ -249,7 +249,7 @@ TEST_P(Select, OverManyChannels) {
   on([] {
     constexpr std::size_t k_channels = 300;
     const std::size_t rounds = test_count(20);
-    std::vector<chan<std::size_t>> channels;
+    cairn::vector<chan<std::size_t>> channels;
     std::vector<select_case> cases;
     std::size_t sum = 0, at = 0;
     for (std::size_t i = 0; i < k_channels; ++i) {
