@@ -94,7 +94,7 @@ class chan_iterator {
   using difference_type = std::ptrdiff_t;
   using iterator_concept = std::input_iterator_tag;
 
-  explicit chan_iterator(const Chan& c) : channel_(c), value_(c.recv()) {}
+  explicit chan_iterator(const Chan& c) : value_(c.recv()), channel_(c) {}
   T&& operator*() const noexcept { return std::move(*value_); }
   chan_iterator& operator++() {
     value_.reset();
@@ -105,8 +105,8 @@ class chan_iterator {
   bool operator==(std::default_sentinel_t) const noexcept { return !value_.has_value(); }
 
  private:
+  mutable std::optional<T> value_;  // first: the receive attaches the thread, which copying a handle does not
   Chan channel_;
-  mutable std::optional<T> value_;
 };
 
 // ---- the two ends --------------------------------------------------------------------------------------------------
