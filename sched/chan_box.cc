@@ -85,8 +85,10 @@ void link_box(chan_box*& slot, chan_box* box) noexcept {
 
 }  // namespace
 
-chan_box* take_spare_box(chan_core* c) noexcept {
+chan_box* take_spare_box(chan_core* c) {
   if (c == nullptr) return nullptr;
+  self();
+  check_ending();
   runtime_section section;
   c->lock.lock();
   chan_box* const box = c->spare;

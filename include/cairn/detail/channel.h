@@ -81,8 +81,8 @@ struct chan_box {
   chan_box* next = nullptr;  // in the channel's list of empty ones; under its lock
   bool holds = false;        // a T is in it
 };
-// An empty one that the channel keeps, or null.
-[[nodiscard]] chan_box* take_spare_box(chan_core* c) noexcept;
+// An empty one that the channel keeps, or null. Attaches the thread, on whose stack it lies from here on.
+[[nodiscard]] chan_box* take_spare_box(chan_core* c);
 void give_spare_box(chan_core* c, chan_box* box) noexcept;
 // False: whoever promised it did not keep the promise.
 [[nodiscard]] bool await_box(chan_box& box);
