@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "sched/hooks.h"
+#include "sched/io.h"
 #include "sched/message.h"
 #include "sched/records.h"
 #include "sched/registry.h"
@@ -63,9 +64,11 @@ bool any_timer() noexcept {
   return false;
 }
 
-// Cheap looks first: a server that is idle for a moment has descriptors or timers.
+// Cheap looks first: a server that is idle for a moment has descriptors or timers. Those before what they make
+// runnable: a waiter for I/O is counted until it is in a queue.
 bool something_can_act() noexcept {
-  return !run_is_waiting() || any_timer() || foreign_threads() != 0 || hooks.may_wake() || !all_idle();
+  return !run_is_waiting() || io_poller.waiters() != 0 || any_timer() || foreign_threads() != 0 ||
+         hooks.may_wake() || !all_idle();
 }
 
 struct census {

@@ -3,9 +3,8 @@
 //
 // The loop of a worker: what it runs next, from whom it steals, and how it goes to sleep. See sched/proc.h.
 //
-// A worker without a P sleeps on its note, in the list of idle ones. One of them, the sleeper, sleeps until the
-// earliest timer of all Ps instead, or until a descriptor is ready that somebody waits for. Who goes idle and knows of
-// an earlier timer interrupts it.
+// A worker without a P sleeps on its note, in the list of idle ones. One of them is the sleeper instead:
+// sched/sleeper.h.
 #include <algorithm>
 #include <climits>
 #include <cstdlib>
@@ -15,10 +14,12 @@
 #include "heap/pause.h"
 #include "sched/futex.h"
 #include "sched/handshake.h"
+#include "sched/io.h"
 #include "sched/message.h"
 #include "sched/preempt.h"
 #include "sched/records.h"
 #include "sched/scheduler.h"
+#include "sched/sleeper.h"
 #include "sched/sysmon.h"
 #include "sched/worker.h"
 
@@ -27,11 +28,6 @@ namespace {
 
 constexpr int k_passes = 4;
 constexpr std::int64_t k_leave_next_ns = 3'000;  // its owner is likely about to run it
-
-// Until when the sleeper sleeps: 0 when there is none. Sequentially consistent, with who looks at it after its timer
-// was put in.
-std::atomic<std::int64_t> sleeper_until{0};
-std::atomic<std::uint32_t> sleeper_word{0};  // raised to interrupt it
 
 void answer_requests() noexcept {
   m& self = *current();
@@ -115,13 +111,6 @@ bool any_work() noexcept {
   return false;
 }
 
-std::int64_t earliest_timer() noexcept {
-  std::int64_t earliest = INT64_MAX;
-  const int n = sch.made.load(std::memory_order_acquire);
-  for (int i = 0; i < n; ++i) earliest = std::min(earliest, sch.all[i]->timing.earliest());
-  return earliest;
-}
-
 // ---- Ps that come and go -------------------------------------------------------------------------------------------
 
 // A P beyond the limit: what it has goes to others.
@@ -151,29 +140,6 @@ bool stop(m& self) noexcept {
   return !self.must_end;
 }
 
-// ---- the sleeper ---------------------------------------------------------------------------------------------------
-
-// Sleeps until a timer is due, if nobody does; the caller has no P. False if somebody does.
-bool sleep_until_timer(m& self) noexcept {
-  const std::int64_t when = earliest_timer();
-  if (when == INT64_MAX) return false;
-  std::int64_t nobody_sleeps = 0;
-  const std::uint32_t word = sleeper_word.load(std::memory_order_acquire);
-  if (!sleeper_until.compare_exchange_strong(nobody_sleeps, when, std::memory_order_seq_cst)) {
-    if (when < nobody_sleeps) interrupt_sleeper();
-    return false;
-  }
-  // Between the look and the claim an earlier one may have come.
-  const std::int64_t again = earliest_timer();
-  if (again >= when) {
-    leave_section();
-    in_safe_state(self, [&] { futex_wait(sleeper_word, word, when); });
-    enter_section();
-  }
-  sleeper_until.store(0, std::memory_order_seq_cst);
-  return true;
-}
-
 // The caller has a P and found nothing for it. Returns with another one, or false if the thread is to end.
 bool go_idle(m& self) noexcept {
   p* pp = drop_p(self);
@@ -192,13 +158,15 @@ bool go_idle(m& self) noexcept {
       return true;
     }
   }
-  if (sleep_until_timer(self)) {
-    if (acquire_p(self) == nullptr) return stop(self);
+  poll_events fetched;
+  if (!sleep_for_all(self, fetched)) return stop(self);
+  const bool has_p = acquire_p(self) != nullptr;
+  if (has_p) {
     self.spinning = true;
     sch.spinning.fetch_add(1, std::memory_order_seq_cst);
-    return true;
   }
-  return stop(self);
+  io_poller.dispatch(fetched);
+  return has_p || stop(self);
 }
 
 // One round of looking, with a P.
@@ -216,6 +184,8 @@ goroutine* look(m& self, p& pp) noexcept {
   if (goroutine* g = pp.queue.take()) return g;
   if (sch.queued.load(std::memory_order_relaxed) != 0)
     if (goroutine* g = take_global(pp, 0)) return g;
+  if (poll_io())
+    if (goroutine* g = pp.queue.take()) return g;
   if (!may_spin(self)) return nullptr;
   return steal(self, pp);
 }
@@ -314,7 +284,7 @@ void wake_one() noexcept {
     sch.spinning.fetch_sub(1, std::memory_order_seq_cst);
     // The sleeper has no P and may be awake at once; else a new thread comes, and looks.
     if (sch.idle_ps.load(std::memory_order_seq_cst) == 0) return;
-    if (sleeper_until.load(std::memory_order_seq_cst) != 0) interrupt_sleeper();
+    if (has_sleeper()) interrupt_sleeper();
     else request_worker();
   }
 }
@@ -349,17 +319,12 @@ void hand_off(p& pp) noexcept {
   if (surplus) {
     wake_one();
   } else if (wanted) {
-    if (sleeper_until.load(std::memory_order_seq_cst) != 0) interrupt_sleeper();
+    if (has_sleeper()) interrupt_sleeper();
     else request_worker();
-  } else if (pp.timing.earliest() != INT64_MAX) {
+  } else if (pp.timing.earliest() != INT64_MAX || needs_poller()) {
     interrupt_sleeper();
     request_worker();  // who sleeps until a timer, or nobody does: then a thread comes and goes to sleep
   }
-}
-
-void interrupt_sleeper() noexcept {
-  sleeper_word.fetch_add(1, std::memory_order_release);  // with sleep_until_timer
-  futex_wake(sleeper_word, 1);
 }
 
 void try_for_stack() noexcept {

@@ -32,6 +32,7 @@ namespace {
 
 constexpr std::size_t k_page_entries = 256;
 constexpr std::size_t k_pointer_bytes = sizeof(void*);
+constexpr char k_closed_message[] = "somebody has closed descriptor {}, which is the library's";
 constexpr std::uint64_t k_interrupt = ~std::uint64_t{0};  // no descriptor's, for those are not negative
 
 class errno_keeper {
@@ -102,8 +103,6 @@ void netpoll::link(poll_entry& e, poll_waiter& w) noexcept {
   w.entry = &e;
   *e.end = &w;
   e.end = &w.next;
-  // Release: pairs with waiters().
-  waiters_.fetch_add(1, std::memory_order_release);
 }
 
 void netpoll::unlink(poll_waiter& w) noexcept {
@@ -112,7 +111,6 @@ void netpoll::unlink(poll_waiter& w) noexcept {
   (w.next != nullptr ? w.next->link : e.end) = w.link;
   w.link = nullptr;
   if (e.first == nullptr) unlink_busy(e);
-  waiters_.fetch_sub(1, std::memory_order_release);
 }
 
 // ---- the kernel's side ----
@@ -153,8 +151,7 @@ int netpoll::arm(poll_entry& e, int operation) noexcept {
   const int epoll = epoll_.load(std::memory_order_relaxed);
   if (::epoll_ctl(epoll, operation, e.fd, &event) == 0) return 0;
   const int error = errno;
-  if (error == EBADF && ::fcntl(epoll, F_GETFD) == -1)
-    heap::fatal_error("somebody has closed descriptor {}, which is the library's", epoll);
+  if (error == EBADF && ::fcntl(epoll, F_GETFD) == -1) heap::fatal_error(k_closed_message, epoll);
   return error;
 }
 
@@ -162,20 +159,29 @@ int netpoll::add(poll_waiter& w) noexcept {
   if (w.fd < 0) return EBADF;
   const heap::lock_guard guard(lock_);
   if (const int error = open_locked()) return error;
+  // One of the program's that was closed may have had the number.
+  if (w.fd == epoll_.load(std::memory_order_relaxed) || w.fd == event_.load(std::memory_order_relaxed))
+    return EBADF;
   if (!reserve_page(static_cast<std::size_t>(w.fd) / k_page_entries)) return ENOMEM;
   poll_entry& e = *entry_of(w.fd);
   e.fd = w.fd;
   link(e, w);
+  waiters_.fetch_add(1, std::memory_order_release);  // with waiters()
   int error = arm(e, EPOLL_CTL_MOD);
   if (error == ENOENT || error == EBADF) {
     // Who waits already waits for a file that is closed.
     unlink(w);
     wake_all(e, true, true, EBADF);
-    link(e, w);
-    if (error == ENOENT) error = arm(e, EPOLL_CTL_ADD);
+    if (error == ENOENT) {
+      link(e, w);
+      error = arm(e, EPOLL_CTL_ADD);
+      if (error != 0) unlink(w);
+    }
+  } else if (error != 0) {
+    unlink(w);
   }
   if (error == 0) return 0;
-  unlink(w);
+  waiters_.fetch_sub(1, std::memory_order_release);
   return error == EPERM ? k_always_ready : error;
 }
 
@@ -184,6 +190,7 @@ bool netpoll::remove(poll_waiter& w) noexcept {
   if (w.link == nullptr) return false;
   // The descriptor stays armed: its event, should it come, finds nobody.
   unlink(w);
+  waiters_.fetch_sub(1, std::memory_order_release);
   return true;
 }
 
@@ -206,6 +213,8 @@ void netpoll::wait(poll_events& out, std::int64_t deadline) noexcept {
     n = ::epoll_wait(epoll, out.events, poll_events::k_most,
                      deadline == k_forever ? -1 : static_cast<int>(std::min<std::int64_t>(ms, INT_MAX)));
   }
+  // Else whoever waits here would come back at once, for ever.
+  if (n == -1 && errno != EINTR) heap::fatal_error(k_closed_message, epoll);
   for (int i = 0; i < n; ++i) {
     if (out.events[i].data.u64 != k_interrupt) {
       out.events[out.count++] = out.events[i];
@@ -241,6 +250,7 @@ int netpoll::wake_all(poll_entry& e, bool readers, bool writers, int error) noex
     unlink(*w);
     ++count;
     w->wake(*w, error);
+    waiters_.fetch_sub(1, std::memory_order_release);  // after it: see waiters()
   }
   return count;
 }

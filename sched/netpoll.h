@@ -100,7 +100,7 @@ class netpoll {
   // depth.
   void interrupt() noexcept;
 
-  // Lock-free. 0: there is nothing to poll for.
+  // Lock-free. 0: there is nothing to poll for, and what the last one's wake has done can be seen.
   std::size_t waiters() const noexcept { return waiters_.load(std::memory_order_acquire); }
 
   // Wakes waiters whose descriptors were closed, of the k_checked_at_once that it looks at; the next call looks at the

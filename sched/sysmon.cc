@@ -18,6 +18,7 @@
 #include "heap/metadata.h"
 #include "sched/deadlock.h"
 #include "sched/futex.h"
+#include "sched/io.h"
 #include "sched/message.h"
 #include "sched/preempt.h"
 #include "sched/records.h"
@@ -36,6 +37,8 @@ constexpr std::int64_t k_blocked_ns = 10'000'000;
 constexpr std::int64_t k_late_ns = 50'000;
 constexpr std::int64_t k_insist_ns = 1'000'000;  // after it was asked
 constexpr std::int64_t k_release_ns = 2'000'000'000;
+constexpr std::int64_t k_unpolled_ns = 10'000'000;
+constexpr std::int64_t k_check_closed_ns = 100'000'000, k_check_closed_idle_ns = 1'000'000'000;
 
 // Raised by who wakes sysmon, which sleeps on it. The waker raises it and then looks whether sysmon is asleep;
 // that says so and then looks at the word: all sequentially consistent.
@@ -160,6 +163,20 @@ bool look_after_all() noexcept {
   return did;
 }
 
+// ---- descriptors ---------------------------------------------------------------------------------------------------
+
+// While Ps are in use.
+void look_after_io(std::int64_t& next_check) noexcept {
+  if (io_poller.waiters() == 0) return;
+  const std::int64_t now = now_ns();
+  if (now - last_io_poll() >= k_unpolled_ns) poll_io();
+  if (now < next_check) return;
+  next_check = now + k_check_closed_ns;
+  check_closed_io();
+}
+
+// ---- when nothing happens ------------------------------------------------------------------------------------------
+
 void release_memory(std::int64_t& next) noexcept {
   const std::int64_t now = now_ns();
   if (now < next) return;
@@ -168,16 +185,28 @@ void release_memory(std::int64_t& next) noexcept {
   records::release_idle();
 }
 
-// Until a P comes into use. What is free by now goes back to the system first.
+// Until a P comes into use. What is free by now goes back to the system first. Descriptors that somebody waits for may
+// yet be closed, by a thread: they are looked at more and more seldom.
 void sleep_while_idle(std::uint32_t seen) noexcept {
   asleep.store(true, std::memory_order_seq_cst);
-  for (int round = 0; round < 3; ++round) {
-    if (round != 0) {
+  std::int64_t now = now_ns(), release_at = now + k_release_ns;
+  std::int64_t gap = k_check_closed_ns, check_at = now + gap;
+  for (int releases = 0; wakes.load(std::memory_order_seq_cst) == seen;) {
+    const bool checks = io_poller.waiters() != 0;
+    const std::int64_t until = std::min(releases < 2 ? release_at : INT64_MAX, checks ? check_at : INT64_MAX);
+    futex_wait(wakes, seen, until == INT64_MAX ? k_forever : until);
+    now = now_ns();
+    if (checks && now >= check_at) {
+      check_closed_io();
+      gap = std::min(2 * gap, k_check_closed_idle_ns);
+      check_at = now + gap;
+    }
+    if (releases < 2 && now >= release_at) {
       stacks::release_idle();
       records::release_idle();
+      ++releases;
+      release_at = now + k_release_ns;
     }
-    if (wakes.load(std::memory_order_seq_cst) != seen) break;
-    futex_wait(wakes, seen, round == 2 ? k_forever : now_ns() + k_release_ns);
   }
   asleep.store(false, std::memory_order_relaxed);
 }
@@ -207,7 +236,7 @@ void* sysmon_main(void*) {
   heap::prepare_malloc();
   long sleep = k_least_sleep_ns;
   int quiet = 0;
-  std::int64_t next_release = 0;
+  std::int64_t next_release = 0, next_check = 0;
   for (;;) {
     const std::uint32_t seen = wakes.load(std::memory_order_acquire);
     if (all_idle() && !retry_stacks()) {
@@ -222,6 +251,7 @@ void* sysmon_main(void*) {
     quiet = look_after_all() ? 0 : quiet + 1;
     if (quiet == 0) sleep = k_least_sleep_ns;
     else if (quiet > k_eager_rounds) sleep = std::min(2 * sleep, k_most_sleep_ns);
+    look_after_io(next_check);
     release_memory(next_release);
   }
 }

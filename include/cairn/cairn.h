@@ -13,6 +13,7 @@
 #include "cairn/gc_weak.h"
 #include "cairn/layout.h"
 #include "cairn/make_gc.h"
+#include "cairn/net.h"
 #include "cairn/root.h"
 #include "cairn/run.h"
 #include "cairn/select.h"
@@ -23,4 +24,7 @@
 #endif
 #if __has_include("cairn/sync.h")
 #include "cairn/sync.h"
+#endif
+#if __has_include("cairn/timer.h")
+#include "cairn/timer.h"
 #endif

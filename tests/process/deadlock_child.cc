@@ -3,6 +3,8 @@
 //
 // Programs in which all goroutines wait for ever, and programs that only look as if.
 #include <cairn/cairn.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <string>
@@ -17,6 +19,10 @@ using namespace cairn_test;
 using namespace std::chrono_literals;
 using cairn::sync::wait_group;
 
+struct silent_pipe {
+  silent_pipe() { EXPECT_IN_CHILD(::pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0); }
+  int ends[2];
+};
 // Waits at what nobody will open.
 void wait_for_ever() {
   wait_group never;
@@ -125,6 +131,16 @@ int main_has_called_goexit_and_others_wait() {
   return cairn::run([] {
     cairn::go(wait_for_ever);
     cairn::goexit();
+  });
+}
+// Who has waited for a descriptor does not count any more.
+int after_a_wait_for_a_descriptor() {
+  return cairn::run([] {
+    silent_pipe p;
+    auto reader = cairn::spawn([&] { return cairn::wait_readable(p.ends[0]); });
+    EXPECT_IN_CHILD(!cairn::wait_readable(p.ends[0], std::chrono::steady_clock::now() + 50ms));
+    EXPECT_IN_CHILD(::write(p.ends[1], "x", 1) == 1 && reader.get());
+    wait_for_ever();
   });
 }
 // One goroutine for each way to wait at a channel; each prints its id and what it waits for.
@@ -256,6 +272,39 @@ int all_wait_while_a_thread_is_attached() {
   outside.join();
   return status;
 }
+// Written to by a thread that is not attached, so nothing of the program's is left that could act.
+int one_waits_for_a_descriptor() {
+  silent_pipe p;
+  std::thread outside([&] {
+    std::this_thread::sleep_for(300ms);
+    EXPECT_IN_CHILD(::write(p.ends[1], "x", 1) == 1);
+  });
+  const int status = cairn::run([&] {
+    gate g;
+    cairn::go([&] {
+      EXPECT_IN_CHILD(cairn::wait_readable(p.ends[0]));
+      g.open();
+    });
+    g.pass();
+  });
+  outside.join();
+  return status;
+}
+int main_reads_again_and_again() {
+  silent_pipe p;
+  std::thread outside([&] {
+    for (int i = 0; i < 200; ++i) {
+      std::this_thread::sleep_for(1ms);
+      EXPECT_IN_CHILD(::write(p.ends[1], "x", 1) == 1);
+    }
+    ::close(p.ends[1]);
+  });
+  const int status = cairn::run([&] {
+    for (char c; ::read(p.ends[0], &c, 1) != 0;) EXPECT_IN_CHILD(cairn::wait_readable(p.ends[0]));
+  });
+  outside.join();
+  return status;
+}
 // No run: the thread that waits is the program's own, and what it waits for is at work.
 int a_thread_waits_for_a_sleeper() {
   for (int i = 0; i < 5; ++i) cairn::spawn([] { cairn::sleep_for(60ms); }).get();
@@ -330,6 +379,9 @@ int main(int argc, char** argv) {
                            {"a_full_channel", a_full_channel},
                            {"channels_that_wait_for_each_other", channels_that_wait_for_each_other},
                            {"a_thread_will_send", a_thread_will_send},
+                           {"after_a_wait_for_a_descriptor", after_a_wait_for_a_descriptor},
+                           {"one_waits_for_a_descriptor", one_waits_for_a_descriptor},
+                           {"main_reads_again_and_again", main_reads_again_and_again},
                            {"a_sleeper_will_wake_them", a_sleeper_will_wake_them},
                            {"one_is_in_blocking", one_is_in_blocking},
                            {"one_blocks_undeclared", one_blocks_undeclared},

@@ -103,6 +103,7 @@ TEST(Deadlock, IsFoundWithLockedThreads) { expect_deadlock("with_locked_threads"
 TEST(Deadlock, IsFoundAfterAttachedThreadsHaveEnded) {
   expect_deadlock("after_an_attached_thread_has_ended");
 }
+TEST(Deadlock, IsFoundAfterWaitsForDescriptors) { expect_deadlock("after_a_wait_for_a_descriptor"); }
 TEST(Deadlock, GoexitOfMainLetsTheOthersRunOnBeforeIt) {
   const outcome o = scene("main_has_called_goexit");
   EXPECT_EQ(o.exit_status, 2) << o;
@@ -121,13 +122,18 @@ TEST(NoDeadlock, WhileAThreadIsAttached) {
   expect_well("an_attached_thread_will_wake_them");
   expect_well("all_wait_while_a_thread_is_attached");
 }
+TEST(NoDeadlock, WhileOneWaitsForADescriptor) {
+  expect_well("one_waits_for_a_descriptor");
+  expect_well("main_reads_again_and_again");
+}
 TEST(NoDeadlock, WhereAThreadWaitsForASleeper) { expect_well("a_thread_waits_for_a_sleeper"); }
 TEST(NoDeadlock, WhileAThreadWillSend) { expect_well("a_thread_will_send"); }
 TEST(NoDeadlock, BetweenRuns) { expect_well("between_runs"); }
 TEST(NoDeadlock, WhileACleanupIsToCome) { expect_well("a_cleanup_will_wake_them"); }
 TEST(NoDeadlock, BesideDelaysInTheRuntime) {
-  for (const char* name : {"a_sleeper_will_wake_them", "one_is_in_blocking",
-                           "an_attached_thread_will_wake_them", "a_cleanup_will_wake_them"})
+  for (const char* name :
+       {"a_sleeper_will_wake_them", "one_is_in_blocking", "an_attached_thread_will_wake_them",
+        "a_cleanup_will_wake_them", "one_waits_for_a_descriptor", "main_reads_again_and_again"})
     expect_well(name, {"CAIRNDEBUG=delay=50,seed=9"});
 }
 

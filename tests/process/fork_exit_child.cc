@@ -101,6 +101,20 @@ int fork_and_root() {
     for (int i = 0; i < 100'000; ++i) new cairn::root<cell>(held);
   });
 }
+// The parent waits for a descriptor before, meanwhile and afterwards.
+int fork_and_wait_readable() {
+  int result = 0;
+  cairn::run([&] {
+    int ends[2];
+    EXPECT_IN_CHILD(::pipe(ends) == 0);
+    auto reader = cairn::spawn([&] { return cairn::wait_readable(ends[0]); });
+    cairn::sleep_for(5ms);
+    result = fork_and([&] { cairn::wait_readable(ends[0], std::chrono::steady_clock::now() + 1s); });
+    EXPECT_IN_CHILD(!cairn::wait_readable(ends[0], std::chrono::steady_clock::now() + 5ms));
+    EXPECT_IN_CHILD(::write(ends[1], "x", 1) == 1 && reader.get());
+  });
+  return result;
+}
 
 // ---- exit -------------------------------------------------------------------------------------------------
 
@@ -257,6 +271,7 @@ int main(int argc, char** argv) {
                            {"fork_and_collect", fork_and_collect},
                            {"fork_and_go", fork_and_go},
                            {"fork_and_root", fork_and_root},
+                           {"fork_and_wait_readable", fork_and_wait_readable},
                            {"exit_with_static_destructors", exit_with_static_destructors},
                            {"exit_while_threads_run", exit_while_threads_run},
                            {"exit_while_a_cycle_runs", exit_while_a_cycle_runs},

@@ -30,7 +30,7 @@ TEST_P(ForkThen, UseInTheChildAbortsWithAMessage) {
 }
 INSTANTIATE_TEST_SUITE_P(Fork, ForkThen,
                          testing::Values("fork_and_allocate", "fork_and_collect", "fork_and_go",
-                                         "fork_and_root"),
+                                         "fork_and_root", "fork_and_wait_readable"),
                          [](const auto& scene_of) {
                            std::string name = scene_of.param + 9;
                            name[0] = static_cast<char>(name[0] - 'a' + 'A');

@@ -111,6 +111,28 @@ TEST(Netpoll, WakesWhoWaitsForWhatIsReadyAlready) {
   EXPECT_FALSE(poller.remove(reader)) << "was woken";
 }
 
+// Who looks whether anybody waits must not miss one that is about to be made runnable.
+TEST(Netpoll, AWaiterIsCountedUntilItsWakeIsOver) {
+  struct counted : waiting {
+    using waiting::waiting;
+    const netpoll* poller = nullptr;
+    std::size_t seen = 0;
+  };
+  netpoll poller;
+  pipe_ends p;
+  counted reader(p.out);
+  reader.poller = &poller;
+  reader.wake = [](poll_waiter& w, int) {
+    auto& self = static_cast<counted&>(w);
+    self.seen = self.poller->waiters();
+  };
+  ASSERT_EQ(poller.add(reader), 0);
+  p.in.write_one();
+  EXPECT_EQ(poller.poll(), 1);
+  EXPECT_EQ(reader.seen, 1u);
+  EXPECT_EQ(poller.waiters(), 0u);
+}
+
 TEST(Netpoll, WakesLaterAndOnce) {
   netpoll poller;
   pipe_ends p;
@@ -527,6 +549,36 @@ TEST(Netpoll, DescriptorsThatAreClosedAndReusedInAStormWakeEverybody) {
   EXPECT_TRUE(eventually([&] { return done.load() == 2; }));
   threads.end();
   EXPECT_EQ(poller.waiters(), 0u);
+}
+
+// A number that was the program's, and is the library's by now.
+TEST(Netpoll, ItsOwnDescriptorsAreNobodyElses) {
+  netpoll poller;
+  pipe_ends p;
+  const int numbers[] = {p.out.get(), p.in.get()};
+  p.out.close();
+  p.in.close();
+  ASSERT_EQ(poller.open(), 0);
+  for (const int number : numbers) {
+    waiting stale(number);
+    EXPECT_EQ(poller.add(stale), EBADF);
+  }
+  EXPECT_EQ(poller.waiters(), 0u);
+  poller.interrupt();
+  EXPECT_EQ(block(poller, in_ms(60'000)), 0) << "it is interrupted";
+}
+
+// Whoever polls would come back at once, again and again.
+TEST(NetpollDeathTest, ItsDescriptorMustNotBeClosed) {
+  testing::GTEST_FLAG(death_test_style) = "threadsafe";
+  EXPECT_DEATH(
+      {
+        netpoll poller;
+        poller.open();
+        for (int fd = 3; fd < 64; ++fd) ::close(fd);  // as programs do that become daemons
+        poller.poll();
+      },
+      "somebody has closed descriptor [0-9]+");
 }
 
 }  // namespace

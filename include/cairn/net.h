@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+//
+// Waiting until a file descriptor is ready. Cairn has no sockets of its own: with these two functions any descriptor
+// that epoll knows of (a socket, a pipe, a terminal, an eventfd), opened with O_NONBLOCK, is used as in
+//
+//   while ((n = read(fd, buffer, size)) == -1 && errno == EAGAIN) cairn::wait_readable(fd);
+#pragma once
+#include <chrono>
+
+namespace cairn {
+
+// Parks the calling goroutine, or blocks the calling thread, until reading from the descriptor would not block, which
+// is also so at the end of a file or after an error. True: it is ready, though somebody else who reads from it may be
+// faster. False: the deadline has passed; with one that has passed already this looks once and waits for nothing.
+//
+// Any number may wait for one descriptor, and all are woken. A file that is always ready (a regular one) is. Throws
+// std::system_error: of EBADF if there is no such descriptor, or if it is closed meanwhile, which is noticed within a
+// second or so where some hundreds of descriptors are waited for; or of what epoll fails with (ENOMEM, ENOSPC). Close a
+// descriptor that others wait for by shutdown() first where that is possible. A descriptor that was closed, and whose
+// number is in use again, counts as closed.
+bool wait_readable(
+    int fd, std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max());
+// The same for writing.
+bool wait_writable(
+    int fd, std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max());
+
+}  // namespace cairn
