@@ -57,7 +57,8 @@ struct {
   std::atomic<bool> is_waiting{false};  // see run_is_waiting; relaxed
 } active;
 
-std::atomic<int> chosen_procs{1};  // relaxed: a number
+std::atomic<int> chosen_procs{1};       // relaxed: a number
+std::atomic<std::uint32_t> n_ended{0};  // runs; relaxed: as run_ending, which follows
 
 std::uint64_t live_goroutines() noexcept {
   const counts c = count_goroutines();
@@ -141,6 +142,7 @@ std::size_t orphan_others() noexcept {
 void end_others(m& self) {
   const std::int64_t deadline = now_ns() + k_end_ns;
   constexpr std::int64_t k_look_again_ns = 200'000;
+  n_ended.fetch_add(1, std::memory_order_relaxed);
   run_ending.store(true, std::memory_order_relaxed);
   std::size_t n = 0;
   for (;;) {
@@ -212,6 +214,7 @@ unsigned long main_stack_bytes() noexcept {
   return std::clamp<unsigned long>(limit.rlim_cur, k_least, k_most) - stacks::k_guard_bytes;
 }
 
+std::uint32_t runs_ended() noexcept { return n_ended.load(std::memory_order_relaxed); }
 bool run_is_waiting() noexcept { return active.is_waiting.load(std::memory_order_relaxed); }
 
 }  // namespace sched

@@ -3,6 +3,7 @@
 //
 // What run() tells the rest of the scheduler.
 #pragma once
+#include <cstdint>
 #include <exception>
 
 namespace cairn::sched {
@@ -15,6 +16,9 @@ void main_threw(std::exception_ptr what) noexcept;
 void main_is_over() noexcept;
 // Usable bytes of its stack: as large as a thread's where nobody has chosen a size.
 unsigned long main_stack_bytes() noexcept;
+
+// How many runs have ended, or are ending. Whatever a timer starts is that run's in which it was set.
+std::uint32_t runs_ended() noexcept;
 
 // A run is active, its main has not returned, and the thread that called it waits.
 bool run_is_waiting() noexcept;

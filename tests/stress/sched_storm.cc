@@ -2,10 +2,11 @@
 // SPDX-FileCopyrightText: The Cairn authors
 //
 // A storm of goroutines on more Ps than there are cores: each does what comes, at random (yields, sleeps,
-// starts others and waits for them, blocks in the kernel, throws, exits, locks its thread, spins, allocates),
-// while collections run back to back, the number of Ps changes and the runtime's protocols are delayed. What
-// each holds on its stack has to be as it was after every park. One run() follows the other; in some main waits
-// for all goroutines, which must all have ended then, and from some it returns in the middle.
+// starts others and waits for them, waits for descriptors, sets timers, blocks in the kernel, throws, exits, locks its
+// thread, spins, allocates), while collections run back to back, the number of Ps changes and the runtime's
+// protocols are delayed. What each holds on its stack has to be as it was after every park. One run() follows
+// the other; in some main waits for all goroutines, which must all have ended then, and from some it returns in
+// the middle.
 //
 //   sched_storm [seconds [seed]]
 //
@@ -14,6 +15,7 @@
 #include <cairn/cairn.h>
 #include <cairn/detail/annotate.h>
 #include <errno.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
@@ -27,6 +29,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "api/procs.h"
@@ -55,6 +58,28 @@ struct round_state {
   std::array<std::uint64_t, 4> inside{};  // each under its lock
 
   bool full() const { return started - ended >= k_crowd; }
+
+  // Non-blocking sockets; null when there are enough. Closed with the round, when nobody waits for them any more.
+  const int* open_pair() {
+    const std::size_t at = n_pairs++;
+    if (at >= pairs.size()) return nullptr;
+    return ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pairs[at].data()) == 0
+               ? pairs[at].data()
+               : nullptr;
+  }
+  void close_pairs() {
+    for (auto& pair : pairs)
+      for (int& fd : pair)
+        if (fd >= 0) ::close(std::exchange(fd, -1));
+  }
+
+ private:
+  std::atomic<std::size_t> n_pairs{0};
+  std::array<std::array<int, 2>, 300> pairs = [] {
+    std::array<std::array<int, 2>, 300> none;
+    none.fill({-1, -1});
+    return none;
+  }();
 };
 
 // ---- what went how often, for the watch-dog and the last line --------------------------------------------
@@ -79,6 +104,8 @@ enum action : unsigned {
   a_kernel,
   a_malloc,
   a_deep,
+  a_io,
+  a_timer,
   k_actions
 };
 constexpr const char* k_names[k_actions] = {"yields",
@@ -99,7 +126,9 @@ constexpr const char* k_names[k_actions] = {"yields",
                                             "turns",
                                             "kernel sleeps",
                                             "mallocs",
-                                            "deep stacks"};
+                                            "deep stacks",
+                                            "descriptors",
+                                            "timers"};
 std::array<std::atomic<std::uint64_t>, k_actions> done{};
 std::atomic<std::uint64_t> steps{0};
 std::atomic<round_state*> current_round{nullptr};
@@ -317,6 +346,63 @@ void on_malloc(random_source& random) {
   else cairn::sleep_for(up_to(random, 2000));
   if (!mine->is(number)) fail("an object of a deep frame has changed");
 }
+// Two ends of a socket pair talk, with deadlines that pass now and then. The descriptors are given to the round: a
+// goroutine that is dropped in the middle does not close its own.
+void on_io(round_state* r, random_source& random) {
+  const int* ends = r->open_pair();
+  if (ends == nullptr) return;
+  const std::uint64_t rounds = 1 + random() % 8;
+  auto other = start(r, [fd = ends[1], rounds] {
+    for (std::uint64_t i = 0; i < rounds; ++i) {
+      char c = 0;
+      while (::read(fd, &c, 1) != 1) cairn::wait_readable(fd);
+      if (c != static_cast<char>(i)) fail("a socket has brought something else");
+      if (::write(fd, &c, 1) != 1) fail("a socket takes nothing");
+    }
+  });
+  for (std::uint64_t i = 0; i < rounds; ++i) {
+    char c = static_cast<char>(i);
+    if (::write(ends[0], &c, 1) != 1) fail("a socket takes nothing");
+    while (!cairn::wait_readable(ends[0], clock_type::now() + up_to(random, 500))) {
+    }
+    if (::read(ends[0], &c, 1) != 1) fail("what is readable cannot be read");
+    if (c != static_cast<char>(i)) fail("a socket has brought something else");
+    if (!cairn::wait_writable(ends[0], clock_type::now() + 1h)) fail("a deadline has passed an hour early");
+  }
+  other.get();
+}
+// Its function may run when this goroutine is over, and what it holds is all that it has.
+void on_timer(round_state* r, random_source& random) {
+  const std::uint64_t id = random();
+  const cairn::timer t = cairn::after_func(up_to(random, 1000), [r, id, held = make_list(id, 5)] {
+    ++r->started;
+    counted here(r);
+    if (!is_list(held, id, 5)) fail("what a timer's function holds has changed");
+    if (id % 2 == 0) cairn::yield();
+  });
+  if (random() % 4 == 0) cairn::sleep_for(up_to(random, 1000));
+  if (random() % 2 == 0) t.reset(up_to(random, 1000));
+  if (random() % 2 == 0 && t.stop() && t.stop()) fail("a timer was stopped twice");
+}
+// Ticks and times that are received, taken back or left to the collector.
+void on_timer_channel(random_source& random) {
+  const cairn::timer t(up_to(random, 500));
+  const cairn::ticker ticks(1us + up_to(random, 500));
+  for (std::uint64_t i = random() % 4; i-- > 0;) ticks.c().recv();
+  if (random() % 2 == 0) ticks.stop();
+  switch (random() % 3) {
+    case 0:
+      if (!t.c().recv()) fail("a timer's channel was closed");
+      if (t.stop()) fail("a timer was stopped after it had fired and was received from");
+      break;
+    case 1:
+      if (!t.stop() || t.c().try_recv().ok) fail("a timer that nobody received from could not be stopped");
+      break;
+    default:
+      if (cairn::select(cairn::on_recv(cairn::after(1h)), cairn::on_recv(t.c())) != 1)
+        fail("an hour has passed");
+  }
+}
 int blocked_in_the_kernel(std::chrono::microseconds time) {
   return cairn::blocking([time] {
     std::this_thread::sleep_for(time);
@@ -384,6 +470,13 @@ void act(round_state* r, belongings& mine, random_source& random, int generation
       break;
     case a_deep:
       on_deep_stack(random, static_cast<int>(random() % 10));
+      break;
+    case a_io:
+      if (may_start) on_io(r, random);
+      break;
+    case a_timer:
+      if (may_start) on_timer(r, random);
+      on_timer_channel(random);
       break;
     case k_actions:
       break;
@@ -491,6 +584,7 @@ void storm(std::chrono::seconds time) {
     const auto round_end = std::min(end, clock_type::now() + 200ms + 1000 * up_to(random, 2000));
     if (random() % 3 == 0) run_and_leave(r, random, round_end);
     else run_to_the_end(r, random, round_end);
+    r->close_pairs();
   }
   current_round = nullptr;
   over = true;

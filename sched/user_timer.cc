@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+#include "sched/user_timer.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <new>
+#include <type_traits>
+#include <utility>
+
+#include "cairn/detail/object.h"
+#include "heap/delay.h"
+#include "heap/fatal.h"
+#include "sched/chan.h"
+#include "sched/futex.h"
+#include "sched/run_state.h"
+#include "sched/scheduler.h"
+#include "sched/sleeper.h"
+#include "sched/worker.h"
+
+namespace cairn::sched {
+namespace {
+
+// A channel for one time.
+struct time_line {
+  time_line() noexcept {
+    head.capacity = 1;
+    head.element_bytes = sizeof ring;
+    head.noscan = true;
+  }
+  detail::chan_core head;
+  std::int64_t ring = 0;  // a steady_clock::time_point
+};
+static_assert(offsetof(time_line, ring) == sizeof(detail::chan_core), "the ring lies behind the header");
+static_assert(sizeof(std::chrono::steady_clock::time_point) == sizeof(std::int64_t) &&
+              std::is_same_v<std::chrono::steady_clock::duration, std::chrono::nanoseconds>);
+
+struct channel_timer {
+  channel_timer() noexcept;
+  ~channel_timer() {
+    runtime_section section;
+    timers::stop(timer);
+  }
+  channel_timer(const channel_timer&) = delete;
+  channel_timer& operator=(const channel_timer&) = delete;
+
+  time_line channel;
+  user_timer timer;
+};
+
+}  // namespace
+}  // namespace cairn::sched
+
+// Its pointers lead to itself and to stacks.
+template <>
+inline constexpr bool cairn::is_noscan<cairn::sched::channel_timer> = true;
+
+namespace cairn::sched {
+namespace {
+
+constexpr std::int64_t k_retry_ns = 1'000'000;
+
+user_timer& of(detail::timer_core& t) noexcept {
+  return *std::launder(reinterpret_cast<user_timer*>(t.state));
+}
+
+timers& nearest_heap() noexcept {
+  p* pp = own_p(*current());
+  return (pp != nullptr ? *pp : *proc_at(0)).timing;
+}
+
+// The object has no root of this timer's any more.
+void let_go(user_timer& t) noexcept {
+  if (t.root != nullptr) detail::root_release(std::exchange(t.root, nullptr));
+}
+
+void fire_function(timer& fired, std::int64_t now) {
+  auto& t = static_cast<user_timer&>(fired);
+  if (t.run != runs_ended()) return let_go(t);
+  goroutine* g = new_goroutine();
+  if (g == nullptr) {
+    if (!nearest_heap().start(t, now + k_retry_ns).done)
+      heap::fatal_error("no memory to run a timer's function");
+    return;
+  }
+  g->function = t.function;
+  // The record may be black already, while the object was reached through the root only.
+  if (detail::stores_are_watched()) detail::bulk_barrier_slow(&g->function, sizeof(std::uintptr_t));
+  heap::maybe_delay("user_timer.fire");
+  let_go(t);
+  start(g);
+}
+
+// A full channel loses it.
+void fire_channel(timer& fired, std::int64_t now) { offer(*static_cast<user_timer&>(fired).channel, &now); }
+
+channel_timer::channel_timer() noexcept : timer(fire_channel, nullptr, &channel.head) {}
+
+// With its lock, in a section. True: it was active, or what it has sent had not been received. It has its root still.
+bool take_back(user_timer& t) noexcept {
+  bool was_active = timers::stop(t);
+  heap::maybe_delay("user_timer.stop");
+  std::int64_t stale = 0;
+  if (t.channel != nullptr) was_active |= withdraw(*t.channel, &stale);
+  return was_active;
+}
+
+std::int64_t end_of(std::chrono::nanoseconds d) noexcept {
+  std::int64_t when = 0;
+  if (__builtin_add_overflow(now_ns(), std::max<std::int64_t>(d.count(), 0), &when)) return timers::k_never;
+  return when;
+}
+
+// With its lock, in a section. False: no memory.
+bool start_user_timer(user_timer& t, std::int64_t when, std::int64_t period) noexcept {
+  t.run = runs_ended();
+  p* pp = own_p(*current());
+  const bool done = nearest_heap().start(t, when, period).done;
+  if (done && pp == nullptr) rouse_sleeper();  // else the P's worker comes by
+  return done;
+}
+
+}  // namespace
+}  // namespace cairn::sched
+
+namespace cairn::detail {
+
+using namespace sched;
+
+void init_function_timer(timer_core& t, closure* function) noexcept {
+  ::new (t.state) user_timer(fire_function, function, nullptr);
+}
+
+timer_core* make_channel_timer() {
+  return reinterpret_cast<timer_core*>(&new_object<channel_timer, false>()->timer);
+}
+
+chan_core* channel_of(timer_core& t) noexcept { return of(t).channel; }
+
+bool reset_timer(timer_core& core, std::chrono::nanoseconds d, std::chrono::nanoseconds period) {
+  self();
+  check_ending();
+  ensure_workers();
+  user_timer& t = of(core);
+  void** spare = t.function != nullptr ? root_acquire(t.function) : nullptr;
+  bool was_active = false, done = false;
+  {
+    runtime_section section;
+    heap::lock_guard held(t.lock);
+    was_active = take_back(t);
+    if (!was_active) t.root = std::exchange(spare, nullptr);
+    done = start_user_timer(t, end_of(d), period.count());
+    if (!done) let_go(t);
+  }
+  if (spare != nullptr) root_release(spare);
+  if (!done) throw std::bad_alloc();
+  check_ending();
+  return was_active;
+}
+
+bool stop_timer(timer_core& core) {
+  self();
+  check_ending();
+  user_timer& t = of(core);
+  runtime_section section;
+  heap::lock_guard held(t.lock);
+  if (!take_back(t)) return false;
+  let_go(t);
+  return true;
+}
+
+}  // namespace cairn::detail
