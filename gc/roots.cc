@@ -18,6 +18,7 @@
 #include "heap/metadata.h"
 #include "heap/pause.h"
 #include "heap/private.h"
+#include "sched/preempt.h"
 #include "sched/records.h"
 
 namespace cairn::gc {
@@ -262,6 +263,8 @@ std::size_t scan_parked_goroutines(marker& m) noexcept {
   const std::uint32_t wanted = sched::scan_epoch.load(std::memory_order_relaxed);
   std::size_t bytes = 0;
   const auto scan = [&](sched::goroutine& g) {
+    // A goroutine that collects could be frozen with the bit set, while who wants to run `g` spins on the only P.
+    const sched::no_freeze awake;
     // Acquire, here and below: with who scanned it, or let go of it.
     std::uint32_t has = g.scan.load(std::memory_order_acquire);
     while (has != wanted) {
