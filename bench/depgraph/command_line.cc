@@ -35,11 +35,12 @@ std::vector<setting> percent_settings(const std::string& list) {
 }
 
 // By default one processor is left to the replacing thread.
-unsigned default_readers() { return std::max(2u, std::thread::hardware_concurrency()) - 1; }
+int default_procs() { return static_cast<int>(std::max(2u, std::thread::hardware_concurrency()) - 1); }
 
 void read_option(command_line& into, const std::string& option, const std::string& value,
                  std::string& percents, std::string& limit) {
-  if (option == "--threads") into.what.readers = number<unsigned>(option, value, 1, 1000);
+  if (option == "--in-flight") into.what.in_flight = number<std::size_t>(option, value, 1, 10'000'000);
+  else if (option == "--procs") into.what.procs = number<int>(option, value, 1, 1000);
   else if (option == "--seconds") into.what.seconds = number<double>(option, value, 0.01, 86400);
   else if (option == "--seed") into.what.seed = number<std::uint64_t>(option, value, 0, UINT64_MAX);
   else if (option == "--percents") percents = value;
@@ -71,7 +72,7 @@ std::size_t read_limit(const std::string& text) {
 
 command_line read_command_line(const std::vector<std::string>& arguments) {
   command_line out;
-  out.what.readers = default_readers();
+  out.what.procs = default_procs();
   std::string percents = "25,50,100,200,400", limit = "auto";
   for (std::size_t i = 0; i < arguments.size(); i++) {
     std::string argument = arguments[i];
@@ -105,14 +106,15 @@ const char* help_text() {
   return R"(usage: depgraph [OPTION...] FILE|-
 
 Reads a Debian package index and builds the graph of its packages, versions, provides and dependencies out of
-collected objects. For each setting of the collector, threads then ask (what does a package pull in, why does it
-need another, which cycles is it part of, what breaks without it) while one more thread keeps replacing packages.
+collected objects. For each setting of the collector, goroutines then ask, one a query (what does a package pull in,
+why does it need another, which cycles is it part of, what breaks without it), while a thread keeps replacing packages.
 A table at the end shows what memory each setting took and what time. Answers are checked against a plain
 implementation, before the timing, of a state in its middle, and after it.
 
   apt-cache dumpavail | depgraph -
 
-  --threads N          threads that ask (default: one less than there are processors)
+  --in-flight N        queries that have been asked and not answered, a goroutine each (default 10000)
+  --procs N            how many of them may run at once (default: one less than there are processors)
   --seconds S          how long each setting is timed (default 5)
   --percents LIST      GC percents, each a number or off, or none (default 25,50,100,200,400)
   --memory-limit SIZE  one more setting: GC percent off and this limit; auto is half as much again as the graph

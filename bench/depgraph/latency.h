@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
 //
-// Durations as the threads of the workload felt them: a histogram with 32 buckets per power of two (an entry is known
-// to about 3 %), and a meter of the gaps between two units of work. One thread owns each; they are merged at the end.
+// Durations as the workload felt them: a histogram with 32 buckets per power of two (an entry is known to about 3 %),
+// and a meter of the gaps between two units of work. One query or thread at a time owns each; they are merged at the
+// end.
 #pragma once
 #include <algorithm>
 #include <bit>
@@ -60,7 +61,8 @@ class histogram {
   std::uint64_t count_ = 0, max_ = 0;
 };
 
-// Whatever keeps a thread from working (a pause, an assist, a slow allocation, the system's scheduler) shows as a gap.
+// Whatever keeps a query or a thread from working (a pause, an assist, a slow allocation, preemption, the system's
+// scheduler) shows as a gap.
 class progress {
  public:
   // One version was visited; every k_unit of them are a unit of work, some microseconds long.

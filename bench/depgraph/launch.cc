@@ -12,6 +12,7 @@
 #include <cstring>
 #include <fstream>
 #include <new>
+#include <system_error>
 
 #include <cairn/cairn.h>
 
@@ -82,7 +83,8 @@ std::vector<std::string> session::arguments(const std::string& child) const {
   char seconds[40];
   std::snprintf(seconds, sizeof seconds, "%.15g", line_.what.seconds);
   std::vector<std::string> out{input_.path_for_child(), "--child", child, "--seconds", seconds};
-  out.insert(out.end(), {"--threads", std::to_string(line_.what.readers)});
+  out.insert(out.end(), {"--in-flight", std::to_string(line_.what.in_flight)});
+  out.insert(out.end(), {"--procs", std::to_string(line_.what.procs)});
   out.insert(out.end(), {"--seed", std::to_string(line_.what.seed)});
   if (line_.check_only) out.push_back("--check");
   return out;
@@ -209,6 +211,9 @@ int depgraph_main(const std::vector<std::string>& arguments) {
     std::fprintf(stderr, "depgraph: %s (see depgraph --help)\n", e.what());
   } catch (const std::bad_alloc&) {
     std::fprintf(stderr, "depgraph: out of memory\n");
+    return 1;
+  } catch (const std::system_error& e) {
+    std::fprintf(stderr, "depgraph: %s\n", e.what());
     return 1;
   }
   return 2;

@@ -10,6 +10,7 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <string_view>
 #include <vector>
 
@@ -47,7 +48,14 @@ struct answer {
 // An endless sequence of queries, a function of records and seed.
 class query_source {
  public:
-  query_source(const records& from, std::uint64_t seed) : from_(from), state_(mixed(seed)) { index_owners(); }
+  query_source(const records& from, std::uint64_t seed)
+      : from_(from), owner_(index_of_owners(from)), state_(mixed(seed)) {}
+  // Another sequence about the same records, which shares this one's index of them.
+  query_source sibling(std::uint64_t seed) const {
+    query_source out(*this);
+    out.state_ = mixed(seed);
+    return out;
+  }
 
   query next() { return next_of(static_cast<query_kind>(random(k_query_kinds))); }
   // Random subjects have few cycles and little to do with each other: cycles are looked for around what others need,
@@ -59,15 +67,18 @@ class query_source {
   std::uint64_t random(std::uint64_t below) { return mixed(state_++) % below; }
 
  private:
-  void index_owners() {
-    owner_.assign(from_.names.size(), k_nobody);
-    for (std::size_t s = from_.stanzas.size(); s-- > 0;)
-      owner_[from_.stanzas[s].name] = static_cast<slot_id>(s);
+  using owners = std::vector<slot_id>;
+  static std::shared_ptr<const owners> index_of_owners(const records& from) {
+    auto out = std::make_shared<owners>(from.names.size(), k_nobody);
+    for (std::size_t s = from.stanzas.size(); s-- > 0;)
+      (*out)[from.stanzas[s].name] = static_cast<slot_id>(s);
+    return out;
   }
+  slot_id owner(name_id name) const { return (*owner_)[name]; }
   slot_id anything() { return static_cast<slot_id>(random(from_.stanzas.size())); }
   slot_id depended_on() {
     for (int tries = 0; tries < 8 && !from_.targets.empty(); tries++) {
-      slot_id slot = owner_[from_.targets[random(from_.targets.size())].name];
+      slot_id slot = owner(from_.targets[random(from_.targets.size())].name);
       if (slot != k_nobody) return slot;
     }
     return anything();
@@ -77,7 +88,7 @@ class query_source {
       range clauses = from_.stanzas[at].clauses;
       if (clauses.size() == 0) break;
       clause any_of = from_.clauses[clauses.first + random(clauses.size())];
-      slot_id to = owner_[from_.targets[any_of.first + random(any_of.size())].name];
+      slot_id to = owner(from_.targets[any_of.first + random(any_of.size())].name);
       if (to != k_nobody) at = to;
     }
     return at;
@@ -85,7 +96,7 @@ class query_source {
 
   static constexpr slot_id k_nobody = ~slot_id{0};
   const records& from_;
-  std::vector<slot_id> owner_;  // of a name: its first stanza
+  std::shared_ptr<const owners> owner_;  // of a name: its first stanza
   std::uint64_t state_;
 };
 

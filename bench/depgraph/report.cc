@@ -66,6 +66,7 @@ std::string setting_block(const measured& from) {
       static_cast<unsigned long long>(from.cycles), static_cast<unsigned long long>(from.checked),
       from.wrong == 0 ? "" : ", SOME WRONG");
   for (std::size_t k = 0; k < k_query_kinds; k++) out += latency_line(k_query_names[k].data(), from.kinds[k]);
+  out += latency_line("waited", from.waited);
   out += latency_line("pauses", from.pauses);
   out += latency_line("gaps", from.gaps);
   return out + "\n";
@@ -73,10 +74,10 @@ std::string setting_block(const measured& from) {
 
 std::string final_table(const std::vector<measured>& rows, const plan& what) {
   std::string out = format(
-      "%u thread%s asking, 1 replacing; %.3g s a setting, each in a process of its own; "
+      "%zu %s in flight on %d P%s, 1 thread replacing; %.3g s a setting, each in a process of its own; "
       "memory in MiB, of which %s are the records\n",
-      what.readers, what.readers == 1 ? "" : "s", what.seconds,
-      rows.empty() ? "0" : mib(rows[0].base_rss_bytes).c_str());
+      what.in_flight, what.in_flight == 1 ? "query" : "queries", what.procs, what.procs == 1 ? "" : "s",
+      what.seconds, rows.empty() ? "0" : mib(rows[0].base_rss_bytes).c_str());
   out +=
       "            peak   peak                  GC                          query            pause as felt   "
       "       longest\n";
@@ -88,8 +89,9 @@ std::string final_table(const std::vector<measured>& rows, const plan& what) {
 }
 
 std::string json_document(const std::vector<measured>& rows, const plan& what) {
-  std::string out = format("{\"threads\": %u, \"seconds\": %.15g, \"seed\": %llu, \"settings\": [",
-                           what.readers, what.seconds, static_cast<unsigned long long>(what.seed));
+  std::string out = format(
+      "{\"in_flight\": %zu, \"procs\": %d, \"seconds\": %.15g, \"seed\": %llu, \"settings\": [",
+      what.in_flight, what.procs, what.seconds, static_cast<unsigned long long>(what.seed));
   for (const measured& m : rows) out += (&m == rows.data() ? "\n  " : ",\n  ") + to_json(m);
   return out + "\n]}\n";
 }

@@ -28,6 +28,7 @@ void each_figure(Measured& m, F f) {
   for (std::size_t k = 0; k < k_query_kinds; k++)
     each_of_spread(std::string(k_query_names[k]), m.kinds[k], f);
   each_of_spread("queries", m.all, f);
+  each_of_spread("waited", m.waited, f);
   each_of_spread("gaps", m.gaps, f);
   each_of_spread("pauses", m.pauses, f);
   f("gc_cycles", m.cycles);

@@ -5,7 +5,8 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
-#include <memory>
+#include <exception>
+#include <thread>
 #include <vector>
 
 #include "bench/depgraph/audit.h"
@@ -13,6 +14,7 @@
 #include "bench/depgraph/latency.h"
 #include "bench/depgraph/process_memory.h"
 #include "bench/depgraph/queries.h"
+#include "bench/depgraph/recorder_pool.h"
 
 namespace depgraph {
 namespace {
@@ -20,29 +22,34 @@ namespace {
 constexpr std::size_t k_audited = 16;        // answers noted while everything runs
 constexpr std::size_t k_checked_after = 10;  // of each kind, when all is still
 
-// The threads of one timing. All in malloc memory; the graph is held by the caller.
+// So many queries for each P may have started and not ended: enough that the others have work while one waits for the
+// collector or has been preempted.
+constexpr std::size_t k_at_work = 4;
+
+// One timing: the queries are goroutines, in as many chains as there are to be in flight; each starts the next one of
+// its chain when it ends. Who replaces and who watches are threads of the program's own, since a goroutine would take
+// turns with the queries for a P. All in malloc memory; the graph is held by the caller.
 class timing {
  public:
   timing(const records& from, graph* subject, const plan& what)
-      : from_(from), subject_(subject), what_(what), audit_(from), generations_(from.stanzas.size()) {
-    for (unsigned i = 0; i < what.readers; i++)
-      readers_.push_back(std::make_unique<reader>(from, mixed(what.seed) + i));
-  }
+      : from_(from),
+        subject_(subject),
+        what_(what),
+        questions_(from, what.seed),
+        recorders_(questions_, mixed(what.seed), static_cast<std::size_t>(what.procs) * k_at_work),
+        audit_(from),
+        generations_(from.stanzas.size()) {}
 
   void run(measured& out);
   std::uint64_t wrong_answers();
   std::uint64_t checked_answers() const { return audit_.answers() + k_checked_after * k_query_kinds; }
 
  private:
-  struct reader {
-    reader(const records& from, std::uint64_t seed) : source(from, seed) {}
-    query_source source;
-    std::array<histogram, k_query_kinds> latencies;
-    progress meter;
-  };
-
-  void read(reader& self, bool audits);
-  void note_audit(reader& self);
+  void line_up();
+  void measure(measured& out);
+  void answer_one(clock::time_point asked);
+  void answer_next(recorder& own);
+  void note_audit(recorder& own);
   void replace();
   void watch(measured& out);
   void sum_up(measured& out) const;
@@ -50,13 +57,42 @@ class timing {
   const records& from_;
   graph* subject_;  // the caller's root keeps it
   plan what_;
-  std::vector<std::unique_ptr<reader>> readers_;
-  audit audit_;                             // written by the first reader
+  query_source questions_;
+  recorder_pool recorders_;
+  cairn::sync::wait_group lined_up_, chains_;
+  audit audit_;                             // written by the one query that takes audit_wanted_
   std::vector<std::uint32_t> generations_;  // this and the next two: the replacing thread's
   progress replacing_meter_;
   std::uint64_t replaced_ = 0;
   // Told by the watching thread. Only flags: what the others wrote is read after they have ended.
   std::atomic<bool> stop_{false}, audit_wanted_{false};
+};
+
+// A thread of the program's own, attached. What its function throws, join() throws, after `stop` was set so that the
+// others end too.
+class helper {
+ public:
+  template <class F>
+  helper(std::atomic<bool>& stop, F f)
+      : thread_([this, &stop, f] {
+          cairn::attach_thread attached;
+          try {
+            f();
+          } catch (...) {
+            error_ = std::current_exception();
+            stop.store(true, std::memory_order_relaxed);
+          }
+        }) {}
+  helper(const helper&) = delete;
+  helper& operator=(const helper&) = delete;
+  void join() {
+    cairn::blocking([this] { thread_.join(); });
+    if (error_ != nullptr) std::rethrow_exception(error_);
+  }
+
+ private:
+  std::exception_ptr error_;  // the thread's until it has ended
+  std::jthread thread_;
 };
 
 spread spread_of(const histogram& h) {
@@ -69,34 +105,52 @@ spread spread_of(const cairn::gc::histogram& h) {
   return {h.count(), us(h.percentile(50)), us(h.percentile(99)), us(h.percentile(99.9)), us(h.max())};
 }
 
-void timing::read(reader& self, bool audits) {
-  self.meter.skip();
-  while (!stop_.load(std::memory_order_relaxed)) {
-    if (audits && audit_wanted_.exchange(false, std::memory_order_relaxed)) note_audit(self);
-    query asked = self.source.next();
-    clock::time_point begin = clock::now();
-    ask(*subject_, *subject_->now(), asked, self.meter);
-    self.latencies[static_cast<std::size_t>(asked.kind)].add(clock::now() - begin);
-    self.meter.unit();
+// A query's goroutine. Those that the end of the time finds in line are over without an answer, and so is their chain.
+void timing::answer_one(clock::time_point asked) {
+  recorder& own = recorders_.take();
+  if (stop_.load(std::memory_order_relaxed)) {
+    recorders_.give(own);
+    chains_.done();
+    return;
   }
+  own.waits.add(clock::now() - asked);
+  answer_next(own);
+  recorders_.give(own);
+  cairn::go([this, now = clock::now()] { answer_one(now); });
+}
+
+// Not inlined: the frame of answer_one, which those in line stand in, has no place for pointers then. It lies
+// where that of an earlier goroutine lay, whose snapshot would be kept by what is left of it: one for each
+// query in the line.
+[[gnu::noinline]] void timing::answer_next(recorder& own) {
+  if (audit_wanted_.load(std::memory_order_relaxed) &&
+      audit_wanted_.exchange(false, std::memory_order_relaxed)) {
+    note_audit(own);
+  }
+  query question = own.source.next();
+  own.meter.skip();
+  clock::time_point begin = clock::now();
+  ask(*subject_, *subject_->now(), question, own.meter);
+  own.latencies[static_cast<std::size_t>(question.kind)].add(clock::now() - begin);
+  own.meter.unit();
 }
 
 // Not counted among the queries; the gaps in it are.
-void timing::note_audit(reader& self) {
+void timing::note_audit(recorder& own) {
   snapshot* state = subject_->now();
   audit_.note_state(*subject_, *state);
-  self.meter.skip();
+  own.meter.skip();
   std::vector<slot_id> path;
   for (std::size_t i = 0; i < k_audited; i++) {
-    query asked = self.source.next_of(static_cast<query_kind>(i % k_query_kinds));
+    query asked = own.source.next_of(static_cast<query_kind>(i % k_query_kinds));
     path.clear();
-    answer given = ask(*subject_, *state, asked, self.meter, &path);
+    answer given = ask(*subject_, *state, asked, own.meter, &path);
     audit_.note_answer(asked, given, path);
   }
 }
 
 void timing::replace() {
-  query_source source(from_, what_.seed + 1);
+  query_source source = questions_.sibling(what_.seed + 1);
   replacing_meter_.skip();
   while (!stop_.load(std::memory_order_relaxed)) {
     slot_id slot = static_cast<slot_id>(source.random(generations_.size()));
@@ -106,11 +160,11 @@ void timing::replace() {
   }
 }
 
-// The calling thread: ends the run, wants the audit when half of it is over, and samples what is mapped.
+// Ends the run, wants the audit when half of it is over, and samples what is mapped.
 void timing::watch(measured& out) {
   clock::time_point begin = clock::now();
   auto elapsed = [&] { return std::chrono::duration<double>(clock::now() - begin).count(); };
-  for (bool halfway = false; elapsed() < what_.seconds;) {
+  for (bool halfway = false; elapsed() < what_.seconds && !stop_.load(std::memory_order_relaxed);) {
     cairn::sleep_for(std::chrono::milliseconds(10));
     cairn::gc::stats now = cairn::gc::read_stats();
     out.peak_mapped_bytes = std::max(out.peak_mapped_bytes,
@@ -125,26 +179,45 @@ void timing::watch(measured& out) {
 }
 
 void timing::sum_up(measured& out) const {
-  histogram all, gaps = replacing_meter_.gaps();
+  histogram all, waited, gaps = replacing_meter_.gaps();
   for (std::size_t k = 0; k < k_query_kinds; k++) {
     histogram kind;
-    for (const auto& r : readers_) kind.merge(r->latencies[k]);
+    for (const auto& r : recorders_.all()) kind.merge(r->latencies[k]);
     out.kinds[k] = spread_of(kind);
     all.merge(kind);
   }
-  for (const auto& r : readers_) gaps.merge(r->meter.gaps());
+  for (const auto& r : recorders_.all()) {
+    waited.merge(r->waits);
+    gaps.merge(r->meter.gaps());
+  }
   out.all = spread_of(all);
+  out.waited = spread_of(waited);
   out.gaps = spread_of(gaps);
   out.replaced = replaced_;
 }
 
-void timing::run(measured& out) {
+// Starts the first query of each chain and waits until all stand in line.
+void timing::line_up() {
+  lined_up_.add(static_cast<std::int64_t>(what_.in_flight));
+  for (std::size_t i = 0; i < what_.in_flight; i++) {
+    cairn::go([this, now = clock::now()] {
+      lined_up_.done();
+      answer_one(now);
+    });
+    chains_.add();  // none is over before the line moves
+  }
+  lined_up_.wait();
+}
+
+// While all stand in line.
+void timing::measure(measured& out) {
   cairn::gc::stats before = cairn::gc::read_stats();
-  cairn::sync::wait_group threads;
-  for (std::size_t i = 0; i < readers_.size(); i++) threads.go([this, i] { read(*readers_[i], i == 0); });
-  threads.go([this] { replace(); });
-  watch(out);
-  threads.wait();
+  helper watching(stop_, [&] { watch(out); });
+  helper replacing(stop_, [this] { replace(); });
+  recorders_.open();
+  chains_.wait();
+  watching.join();
+  replacing.join();
   cairn::gc::stats after = cairn::gc::read_stats();
   out.peak_rss_bytes = static_cast<double>(peak_rss_bytes());
   out.pauses = spread_of(after.pauses - before.pauses);
@@ -154,9 +227,22 @@ void timing::run(measured& out) {
   sum_up(out);
 }
 
+void timing::run(measured& out) {
+  try {
+    line_up();
+    measure(out);
+  } catch (...) {
+    // A goroutine or a thread could not be started: those that were must not outlive this object.
+    stop_.store(true, std::memory_order_relaxed);
+    recorders_.open();
+    chains_.wait();
+    throw;
+  }
+}
+
 std::uint64_t timing::wrong_answers() {
   std::uint64_t wrong = audit_.wrong_answers();
-  query_source source(from_, what_.seed + 2);
+  query_source source = questions_.sibling(what_.seed + 2);
   wrong += wrong_answers_now(from_, *subject_, source, k_checked_after);
   std::string fault = graph_fault(*subject_, *subject_->now());
   if (!fault.empty()) std::fprintf(stderr, "the graph is not well-formed: %s\n", fault.c_str());
@@ -196,6 +282,7 @@ measured run_setting(const records& from, const setting& how, const plan& what) 
   cairn::options options;
   options.gc_percent = how.has_limit ? 100 : how.percent;  // a limit that is to be found needs a graph first
   options.memory_limit = cairn::no_limit;
+  options.max_procs = what.procs;
   cairn::run(
       [&] {
         clock::time_point begin = clock::now();

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
 //
-// One setting, measured in this process: builds the graph, lets the readers ask and one thread replace versions for
-// a time, and says what that took. Between timing and reporting it checks what was answered meanwhile. The figures
-// that belong to the process (peak memory, the collector's counters) are honest only in a fresh one: launch.h.
+// One setting, measured in this process: builds the graph, lets thousands of goroutines ask and one thread replace
+// versions for a time, and says what that took. Between timing and reporting it checks what was answered meanwhile. The
+// figures that belong to the process (peak memory, the collector's counters) are honest only in a fresh one: launch.h.
 #pragma once
 #include <array>
 #include <cstddef>
@@ -26,7 +26,8 @@ struct setting {
 };
 
 struct plan {
-  unsigned readers = 1;
+  std::size_t in_flight = 10000;  // queries, each a goroutine, that have been asked and not answered
+  int procs = 1;                  // of the scheduler, which answer them
   double seconds = 5;
   std::uint64_t seed = 1;
 };
@@ -41,8 +42,9 @@ struct measured {
   double build_s = 0, timed_s = 0;
   std::uint64_t replaced = 0;
   std::array<spread, k_query_kinds> kinds;
-  spread all;     // queries of all kinds
-  spread gaps;    // between two units of work of any thread, replacing included
+  spread all;     // queries of all kinds, from their start to their end
+  spread waited;  // the same queries, from when they were asked to their start
+  spread gaps;    // between two units of work of a query, or of the replacing thread
   spread pauses;  // what the library says it kept mutators from running
   std::uint64_t cycles = 0;
   double gc_cpu_percent = 0;

@@ -5,8 +5,12 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <mutex>
+#include <numeric>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -16,6 +20,7 @@
 #include "bench/depgraph/graph.h"
 #include "bench/depgraph/index_reader.h"
 #include "bench/depgraph/queries.h"
+#include "bench/depgraph/recorder_pool.h"
 #include "bench/depgraph/reference.h"
 #include "bench/depgraph/workload.h"
 #include "scale.h"
@@ -155,7 +160,8 @@ measured run_until_busy(const setting& how, plan what) {
   for (what.seconds = 0.5; what.seconds < 30; what.seconds *= 4) {
     found = run_setting(sample(), how, what);
     EXPECT_EQ(found.wrong, 0u);
-    bool is_enough = found.cycles > 0 && found.replaced > 100 && found.gaps.count > 1000;
+    bool is_enough = found.cycles > 0 && found.checked == 56 && found.replaced > 100 &&
+                     found.gaps.count > 1000;
     for (const spread& kind : found.kinds) is_enough = is_enough && kind.count > 10;
     if (is_enough) break;
   }
@@ -164,7 +170,8 @@ measured run_until_busy(const setting& how, plan what) {
 
 TEST(DependencyGraph, IsReadConsistentlyWhileItChanges) {
   plan what;
-  what.readers = 2;
+  what.in_flight = 500;
+  what.procs = 2;
   setting how;
   how.percent = 25;
   measured found = run_until_busy(how, what);
@@ -178,13 +185,111 @@ TEST(DependencyGraph, IsReadConsistentlyWhileItChanges) {
   EXPECT_GT(found.live_bytes, 1e5);
   EXPECT_GE(found.peak_mapped_bytes, found.live_bytes);
   EXPECT_GT(found.gaps.count, 1000u);
+  EXPECT_EQ(found.waited.count, found.all.count);
+}
+
+TEST(DependencyGraph, IsQueriedByAsFewOrManyGoroutinesAsAreToBeInFlight) {
+  for (std::size_t in_flight : {1, 3, 20000}) {
+    plan what;
+    what.in_flight = in_flight;
+    what.procs = in_flight == 3 ? 4 : 1;
+    measured found;
+    for (what.seconds = 0.3; found.all.count < 100 && what.seconds < 30; what.seconds *= 4) {
+      found = run_setting(sample(), setting{}, what);
+      EXPECT_EQ(found.wrong, 0u);
+      EXPECT_EQ(found.waited.count, found.all.count) << in_flight;
+    }
+    EXPECT_GE(found.all.count, 100u) << in_flight;
+  }
+}
+
+// The line moves from its head: who stands in it has waited for those that were there before, and nobody twice.
+TEST(RecorderPool, ServesQueriesInTheOrderInWhichTheyCame) {
+  records from = sample();
+  constexpr std::size_t k_queries = 100;
+  std::vector<std::size_t> served;
+  cairn::run(
+      [&] {
+        recorder_pool pool(query_source(from, 1), 1, 1);
+        cairn::sync::wait_group over;
+        std::atomic<std::size_t> lined_up = 0;
+        for (std::size_t i = 0; i < k_queries; i++) {
+          over.go([&, i] {
+            recorder& own = [&]() -> recorder& {
+              cairn::preempt_off until_in_line;
+              lined_up++;
+              return pool.take();
+            }();
+            served.push_back(i);
+            cairn::yield();  // with the recorder: the others go on standing in line
+            EXPECT_EQ(served.back(), i);
+            pool.give(own);
+          });
+          while (lined_up <= i) cairn::yield();
+        }
+        EXPECT_TRUE(served.empty());
+        pool.open();
+        over.wait();
+      },
+      {.max_procs = 1});
+  std::vector<std::size_t> in_order(k_queries);
+  std::iota(in_order.begin(), in_order.end(), 0u);
+  EXPECT_EQ(served, in_order);
+}
+
+TEST(RecorderPool, GivesNoRecorderToTwoQueries) {
+  records from = sample();
+  constexpr std::size_t k_recorders = 5;
+  cairn::run(
+      [&] {
+        recorder_pool pool(query_source(from, 1), 1, k_recorders);
+        std::set<const recorder*> out;
+        std::mutex lock;
+        cairn::sync::wait_group over;
+        for (std::size_t i = 0; i < test_count(2000, 200); i++) {
+          over.go([&] {
+            recorder& own = pool.take();
+            {
+              std::lock_guard held(lock);
+              EXPECT_TRUE(out.insert(&own).second);
+              EXPECT_LE(out.size(), k_recorders);
+            }
+            own.waits.add(nanoseconds(1));
+            cairn::yield();
+            {
+              std::lock_guard held(lock);
+              out.erase(&own);
+            }
+            pool.give(own);
+          });
+        }
+        pool.open();
+        over.wait();
+        std::uint64_t waits = 0;
+        for (const auto& one : pool.all()) waits += one->waits.count();
+        EXPECT_EQ(waits, test_count(2000, 200));
+      },
+      {.max_procs = 4});
+}
+
+TEST(QuerySource, SiblingsAskTheSameOfTheSameSeed) {
+  records from = sample();
+  query_source first(from, 1), other(from, 2), sibling = first.sibling(2);
+  bool differs = false;
+  for (int i = 0; i < 100; i++) {
+    query a = first.next(), b = other.next(), c = sibling.next();
+    EXPECT_TRUE(b.kind == c.kind && b.a == c.a && b.b == c.b);
+    differs |= a.a != b.a;
+  }
+  EXPECT_TRUE(differs);
 }
 
 TEST(DepgraphProgram, EndsWithOneTableOfAllSettings) {
   std::string json = testing::TempDir() + "depgraph_json_" + std::to_string(::getpid());
-  std::string command = std::string("'") + CAIRN_DEPGRAPH +
-                        "' --seconds 0.2 --percents 50,off --memory-limit 64MiB --json '" + json + "' - < '" +
-                        k_sample + "' 2>/dev/null";
+  std::string
+      command = std::string("'") + CAIRN_DEPGRAPH +
+                "' --in-flight 300 --procs 2 --seconds 0.2 --percents 50,off --memory-limit 64MiB --json '" +
+                json + "' - < '" + k_sample + "' 2>/dev/null";
   std::FILE* pipe = ::popen(command.c_str(), "r");
   ASSERT_NE(pipe, nullptr);
   std::string output;
@@ -194,6 +299,10 @@ TEST(DepgraphProgram, EndsWithOneTableOfAllSettings) {
   std::string table = output.substr(output.rfind("GC %"));
   for (const char* row : {"\n50 ", "\noff ", "\nlimit 64 "})
     EXPECT_NE(table.find(row), std::string::npos) << output;
+  EXPECT_NE(output.find("\n300 queries in flight on 2 Ps, 1 thread replacing; 0.2 s a setting"),
+            std::string::npos)
+      << output;
+  EXPECT_NE(output.find("\n  waited "), std::string::npos) << output;
   EXPECT_NE(output.find("400 answers compared with the plain implementation, 0 wrong"), std::string::npos)
       << output;
 
@@ -202,7 +311,7 @@ TEST(DepgraphProgram, EndsWithOneTableOfAllSettings) {
   std::string text(buffer, std::fread(buffer, 1, sizeof buffer, file));
   std::fclose(file);
   std::remove(json.c_str());
-  EXPECT_EQ(text.rfind("{\"threads\": ", 0), 0u);
+  EXPECT_EQ(text.rfind("{\"in_flight\": 300, \"procs\": 2, ", 0), 0u);
   EXPECT_NE(text.find("{\"setting\": \"limit 64MiB\", \"build_s\": "), std::string::npos);
 }
 

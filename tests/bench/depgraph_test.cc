@@ -264,10 +264,11 @@ TEST(DepgraphProgram, NamesStandardInputToo) {
 }
 
 TEST(DepgraphProgram, RefusesWrongArgumentsWithStatusTwo) {
-  for (const char* wrong :
-       {"", "a b", "--threads 0 -", "--seconds x -", "--percents 100,,50 -", "--percents 0 -",
-        "--memory-limit 3MB -", "--unknown 1 -", "--seed", "--percents none --memory-limit none -",
-        "--memory-limit 99999999999999999999 -", "--seconds nan -"}) {
+  for (const char* wrong : {"", "a b", "--in-flight 0 -", "--in-flight 10000001 -", "--in-flight 1e4 -",
+                            "--procs 0 -", "--procs 1001 -", "--procs -", "--threads 1 -", "--seconds x -",
+                            "--percents 100,,50 -", "--percents 0 -", "--memory-limit 3MB -", "--unknown 1 -",
+                            "--seed", "--percents none --memory-limit none -",
+                            "--memory-limit 99999999999999999999 -", "--seconds nan -"}) {
     outcome got = run_program(wrong);
     EXPECT_EQ(got.status, 2) << wrong;
     EXPECT_EQ(got.errors.rfind("depgraph: ", 0), 0u) << wrong << ": " << got.errors;
@@ -280,9 +281,12 @@ TEST(DepgraphProgram, RefusesWrongArgumentsWithStatusTwo) {
 
 TEST(CommandLine, ReadsSettings) {
   command_line line = read_command_line(
-      {"--percents=50,off", "--memory-limit", "96MiB", "--threads", "3", "-"});
+      {"--percents=50,off", "--memory-limit", "96MiB", "--procs", "3", "--in-flight=77", "-"});
   EXPECT_EQ(line.input, "-");
-  EXPECT_EQ(line.what.readers, 3u);
+  EXPECT_EQ(line.what.procs, 3);
+  EXPECT_EQ(line.what.in_flight, 77u);
+  EXPECT_EQ(read_command_line({"x"}).what.in_flight, 10000u);
+  EXPECT_GE(read_command_line({"x"}).what.procs, 1);
   ASSERT_EQ(line.settings.size(), 3u);
   EXPECT_EQ(line.settings[0].percent, 50);
   EXPECT_EQ(line.settings[1].title(), "off");
@@ -454,12 +458,14 @@ TEST(Wire, CarriesEveryFigure) {
   from.build_s = 0.25;
   from.kinds[3].p999_us = 1234.5;
   from.pauses.count = 77;
+  from.waited.max_us = 2e6;
   from.peak_rss_bytes = 5e9;
   from.wrong = 3;
   std::string lines = to_lines(from);
   ASSERT_TRUE(from_lines(lines, back));
   EXPECT_EQ(to_lines(back), lines);
   EXPECT_EQ(back.kinds[3].p999_us, 1234.5);
+  EXPECT_EQ(back.waited.max_us, 2e6);
   EXPECT_FALSE(from_lines(lines.substr(0, lines.size() / 2), back));
   EXPECT_NE(to_json(from).find("\"peak_rss_bytes\": 5000000000"), std::string::npos);
 }
