@@ -6,7 +6,8 @@
 // word says whether somebody may be in line.
 //
 // Notifying does not end the goroutine when the run is ending: it would die with the lock that is mostly held then.
-#include "cairn/sync.h"
+#include "cairn/sync/cond.h"
+
 #include "sched/line.h"
 #include "sched/proc.h"
 
@@ -14,7 +15,7 @@ namespace cairn::sync {
 
 void cond::wait_unlocked(void* lock, void (*unlock)(void* lock)) {
   sched::self();
-  sched::place w(&waited_for_, sched::wait_reason::cond, false);
+  sched::place w(&waited_for_, sched::wait_reason::cond, nullptr);
   {
     sched::runtime_section section;
     heap::lock_guard held(w.home.lock);
@@ -42,26 +43,14 @@ void cond::wait_unlocked(void* lock, void (*unlock)(void* lock)) {
 void cond::notify_some(bool all) noexcept {
   sched::runtime_section section;
   sched::hall& h = sched::hall_of(&waited_for_);
-  sched::place* chain = nullptr;  // of those that sleep; they stay until they are woken
-  sched::place** end = &chain;
+  sched::chain woken;
   {
     heap::lock_guard held(h.lock);
-    sched::place* w = h.first_at(&waited_for_);
-    for (bool more = true; w != nullptr && more; w = h.first_at(&waited_for_), more = all) {
-      h.remove(*w);
-      if (!w->asleep) continue;
-      *end = w;
-      w->next = nullptr;
-      end = &w->next;
-    }
-    waited_for_.store(w != nullptr, std::memory_order_relaxed);  // from here on the object may be gone
-    for (w = chain; w != nullptr; w = w->next) w->asleep = false;
+    woken = sched::let_in(h, &waited_for_, all);
+    // From here on the object may be gone, for who is let in here cannot go on before the lock is released.
+    waited_for_.store(h.first_at(&waited_for_) != nullptr, std::memory_order_relaxed);
   }
-  while (chain != nullptr) {
-    const sched::wake_up next{chain->sleeper, chain->sleeper != nullptr ? nullptr : &chain->woken};
-    chain = chain->next;
-    next.deliver();
-  }
+  woken.wake();
 }
 
 }  // namespace cairn::sync

@@ -39,8 +39,6 @@ std::string_view name_of(wait_reason why) noexcept {
       return "IO wait";
     case wait_reason::collection:
       return "garbage collection";
-    case wait_reason::word:
-      return "wait";
     case wait_reason::chan_receive:
       return "chan receive";
     case wait_reason::chan_send:
@@ -53,6 +51,10 @@ std::string_view name_of(wait_reason why) noexcept {
       return "select";
     case wait_reason::select_no_cases:
       return "select (no cases)";
+    case wait_reason::rw_mutex_read:
+      return "rw_mutex lock_shared";
+    case wait_reason::rw_mutex_write:
+      return "rw_mutex lock";
   }
   return "waiting";
 }

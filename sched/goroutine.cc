@@ -11,6 +11,8 @@
 #include <utility>
 
 #include "cairn/detail/assert.h"
+#include "cairn/detail/kept.h"
+#include "cairn/detail/library_call.h"
 #include "sched/futex.h"
 #include "sched/handshake.h"
 #include "sched/message.h"
@@ -268,6 +270,21 @@ void destroy_outcome(task_base& task) noexcept {
   task_base::outcome had = std::exchange(task.result, task_base::outcome::exited);
   if (had == task_base::outcome::value) task.destroy_value(&task);
   task.error = nullptr;
+}
+
+std::exception_ptr exception_to_keep() noexcept {
+  try {
+    throw;
+  } catch (const sched::goexit_signal&) {
+    return std::make_exception_ptr(goroutine_exited("the function was ended by cairn::goexit"));
+  } catch (...) {
+    return std::current_exception();
+  }
+}
+
+void begin_call_slow() {
+  sched::self();
+  sched::check_ending();
 }
 
 void shade_words(const void* first, std::size_t bytes) noexcept {

@@ -48,13 +48,14 @@ enum class wait_reason : std::uint8_t {
   cond,
   io,
   collection,
-  word,
   chan_receive,
   chan_send,
   chan_receive_nil,
   chan_send_nil,
   select,
   select_no_cases,
+  rw_mutex_read,
+  rw_mutex_write,
 };
 
 // Something on a goroutine's stack that others know of. Whoever ends the goroutine from outside, or in the middle of a

@@ -17,11 +17,10 @@ void unlock_hall(void* arg) noexcept CAIRN_NO_THREAD_SAFETY_ANALYSIS {
   static_cast<place*>(arg)->home.lock.unlock();
 }
 
-// Takes it out, with the lock of its hall. Who waits behind the first one may be let in now.
+// Takes it out, with the lock of its hall. Who waits behind it may be let in now.
 wake_up take_out(place& w) noexcept CAIRN_REQUIRES(w.home.lock) {
-  const bool was_first = w.home.first_at(w.address) == &w;
   w.home.remove(w);
-  place* heir = was_first && w.passed_on ? w.home.first_at(w.address) : nullptr;
+  place* heir = w.heir != nullptr ? w.heir(w.home, w.address) : nullptr;
   return heir != nullptr ? call(*heir) : wake_up{};
 }
 
@@ -46,8 +45,15 @@ void sleep_as_thread(place& w) {
 
 }  // namespace
 
-place::place(const void* at, wait_reason reason, bool is_passed_on) noexcept
-    : address(at), home(hall_of(at)), owner(parkable()), why(reason), passed_on(is_passed_on) {
+place* first_of_line(hall& h, const void* address) noexcept CAIRN_NO_THREAD_SAFETY_ANALYSIS {
+  return h.first_at(address);
+}
+
+place::place(const void* at, wait_reason reason, heir_of who) noexcept
+    : place(at, hall_of(at), reason, who) {}
+
+place::place(const void* at, hall& in, wait_reason reason, heir_of who) noexcept
+    : address(at), home(in), owner(parkable()), why(reason), heir(who) {
   if (owner == nullptr) return;
   tie = [](loose_end& end) noexcept { give_up(static_cast<place&>(end)); };
   next_end = owner->loose_ends;
@@ -107,6 +113,29 @@ void hall::remove(place& w) noexcept {
   w.next->previous = w.previous;
   w.previous->next = w.next;
   w.queued = false;
+}
+
+chain let_in(hall& h, const void* address, bool all) noexcept CAIRN_NO_THREAD_SAFETY_ANALYSIS {
+  chain sleepers;  // they stay until they are woken
+  place** end = &sleepers.first;
+  place* w = h.first_at(address);
+  for (bool more = true; w != nullptr && more; w = h.first_at(address), more = all) {
+    h.remove(*w);
+    if (!w->asleep) continue;
+    w->asleep = false;
+    *end = w;
+    w->next = nullptr;
+    end = &w->next;
+  }
+  return sleepers;
+}
+
+void chain::wake() const noexcept {
+  for (place* w = first; w != nullptr;) {
+    const wake_up one{w->sleeper, w->sleeper != nullptr ? nullptr : &w->woken};
+    w = w->next;
+    one.deliver();
+  }
 }
 
 wake_up call(place& w) noexcept {

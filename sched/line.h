@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
 //
-// Lines of goroutines and threads that wait their turn, found by the address of what they wait at: what mutexes,
-// semaphores and condition variables are made of.
+// Lines of goroutines and threads that wait their turn, found by the address of what they wait at: what the blocking
+// structures of cairn::sync are made of.
 //
-// The parking lot (sched/lot.h) wakes who sleeps on a word. Here the one who changes the word chooses: it looks at who
-// is first, since when and for how much, and changes the word accordingly, all under the lock of the hall. That change
-// is the last time it touches the object, so whoever is let in by it may destroy the object at once.
+// Whoever changes the object's word chooses: it looks at who is first, since when and for how much, and changes the
+// word accordingly, all under the lock of the hall. That change is the last time it touches the object, so whoever is
+// let in by it may destroy the object at once.
 //
 // Who is called stays in line until it has what it came for, keeps its place if somebody was faster, and takes
 // what it gets by itself. So nothing is lost with a goroutine that is dropped on its way: its place is given
@@ -22,11 +22,19 @@
 namespace cairn::sched {
 
 struct hall;
+struct place;
+
+// Who is to be called when one gives up its place in the line at `address`, which was in `h`; null: nobody. With the
+// lock. It must not look at the object. To call one in vain does no harm.
+using heir_of = place* (*)(hall& h, const void* address);
+place* first_of_line(hall& h, const void* address) noexcept;
 
 // On the stack of who waits, at depth 0 when it is made and destroyed, and in no line then. All but `woken` is under
 // the lock of the hall.
 struct place : loose_end {
-  place(const void* at, wait_reason reason, bool is_passed_on) noexcept;
+  // `heir` may be null: what it would have got is lost. The second form: in the hall of another address.
+  place(const void* at, wait_reason reason, heir_of heir) noexcept;
+  place(const void* at, hall& in, wait_reason reason, heir_of heir) noexcept;
   ~place();
   place(const place&) = delete;
   place& operator=(const place&) = delete;
@@ -35,7 +43,7 @@ struct place : loose_end {
   hall& home;
   goroutine* const owner;  // null: a thread
   const wait_reason why;
-  const bool passed_on;      // the next one is called if this one is given up
+  const heir_of heir;
   std::int64_t since = 0;    // in line; as now_ns()
   std::uint64_t amount = 0;  // of what it waits for; the user's own
   bool queued = false;
@@ -67,6 +75,14 @@ struct alignas(64) hall {
   place** line_at(const void* address) noexcept CAIRN_REQUIRES(lock);
 };
 hall& hall_of(const void* address) noexcept;
+
+// Takes the first or all out of the line, so that they have what they came for. With the lock. Those that sleep are in
+// the chain, by `next`, which is woken once the lock is released.
+struct chain {
+  place* first = nullptr;
+  void wake() const noexcept;
+};
+chain let_in(hall& h, const void* address, bool all) noexcept;
 
 // Wakes it if it sleeps; else it is about to look by itself. Under the lock of its hall.
 wake_up call(place& w) noexcept;

@@ -16,7 +16,7 @@
 // gone.
 #include <cstdlib>
 
-#include "cairn/sync.h"
+#include "cairn/sync/mutex.h"
 #include "heap/delay.h"
 #include "sched/futex.h"
 #include "sched/line.h"
@@ -80,7 +80,7 @@ void mutex::lock_slow() {
   sched::self();
   sched::check_ending();
   if (spin_for(state_)) return;
-  sched::place w(&state_, sched::wait_reason::mutex, true);
+  sched::place w(&state_, sched::wait_reason::mutex, sched::first_of_line);
   sched::enter_section();
   {
     heap::lock_guard held(w.home.lock);

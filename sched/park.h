@@ -2,7 +2,7 @@
 // SPDX-FileCopyrightText: The Cairn authors
 //
 // Blocking the thread on a word, in the safe state: for the runtime's own waits, which are short or rare. What a
-// goroutine waits for is in sched/lot.h.
+// goroutine waits for is in sched/line.h.
 #pragma once
 #include <atomic>
 #include <cstdint>

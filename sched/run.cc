@@ -30,7 +30,6 @@
 #include "sched/goroutine.h"
 #include "sched/handshake.h"
 #include "sched/hooks.h"
-#include "sched/lot.h"
 #include "sched/message.h"
 #include "sched/overflow.h"
 #include "sched/preempt.h"
@@ -39,6 +38,7 @@
 #include "sched/run_state.h"
 #include "sched/scheduler.h"
 #include "sched/signal.h"
+#include "sched/sleep.h"
 #include "sched/sysmon.h"
 #include "sched/worker.h"
 

@@ -8,7 +8,7 @@
 // cannot have what it wants, or has been called.
 #include <stdexcept>
 
-#include "cairn/sync.h"
+#include "cairn/sync/semaphore.h"
 #include "sched/futex.h"
 #include "sched/line.h"
 #include "sched/proc.h"
@@ -47,7 +47,7 @@ void semaphore::acquire_slow(std::int64_t n) {
   sched::self();
   sched::check_ending();
   if (n == 0) return;
-  sched::place w(&state_, sched::wait_reason::semaphore, true);
+  sched::place w(&state_, sched::wait_reason::semaphore, sched::first_of_line);
   w.amount = static_cast<std::uint64_t>(n);
   sched::wake_up heir;
   sched::enter_section();

@@ -1,72 +1,67 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
 //
-// A waiter sets the low bit and sleeps on the low half. Whoever brings the counter to zero advances the round and
-// clears the bit in the same CAS, after which the group may be gone: the wake takes its address only. A waiter whose
-// round is over returns even if the counter has been raised again meanwhile.
-#include <climits>
+// Whoever brings the counter to zero while somebody stands in line takes all out of it, and k_line off, with the same
+// store under the lock of the hall. After that the group may be gone. Who was taken out has waited long enough, whatever
+// becomes of the counter meanwhile.
+#include "cairn/sync/wait_group.h"
+
 #include <stdexcept>
 
-#include "cairn/detail/park.h"
-#include "cairn/sync.h"
-#include "sched/goroutine.h"
-#include "sched/lot.h"
+#include "sched/line.h"
+#include "sched/proc.h"
 
 namespace cairn::sync {
-namespace {
 
-constexpr std::uint64_t k_waiting = 1;
-constexpr std::uint64_t k_round = 2;
-
-std::int64_t counter_of(std::uint64_t state) noexcept { return static_cast<std::int32_t>(state >> 32); }
-std::uint32_t low_half(std::uint64_t state) noexcept { return static_cast<std::uint32_t>(state); }
-std::uint64_t combine(std::int64_t counter, std::uint32_t low) noexcept {
-  return static_cast<std::uint64_t>(counter) << 32 | low;
-}
-
-// The low half of the word, to sleep on. Only the kernel reads it by this address.
-std::atomic<std::uint32_t>& sleep_word(std::atomic<std::uint64_t>& state) noexcept {
-  static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__);
-  return reinterpret_cast<std::atomic<std::uint32_t>&>(state);
-}
-
-}  // namespace
-
-void wait_group::add(std::int64_t n) {
+void wait_group::add_slow(std::int64_t n) {
+  sched::self();
   sched::check_ending();
-  std::atomic<std::uint32_t>& word = sleep_word(state_);
-  std::uint64_t state = state_.load(std::memory_order_relaxed);
-  for (;;) {
-    std::int64_t counter = counter_of(state);
-    if (n < -counter) throw std::logic_error("wait_group: the counter would become negative");
-    if (n > INT_MAX - counter) throw std::logic_error("wait_group: the counter would exceed 2147483647");
-    counter += n;
-    bool wakes = counter == 0 && (state & k_waiting) != 0;
-    std::uint32_t low = low_half(state);
-    if (wakes) low = static_cast<std::uint32_t>((low & ~k_waiting) + k_round);
-    // Release: what was done before done() is seen by who sees zero in wait(). Acquire too: the one who brings it to
-    // zero hands on what the others released.
-    if (!state_.compare_exchange_weak(state, combine(counter, low), std::memory_order_acq_rel,
-                                      std::memory_order_relaxed))
-      continue;
-    if (wakes) sched::unpark(word, INT_MAX);
-    return;
+  bool is_negative = false, is_too_much = false;
+  {
+    sched::runtime_section section;
+    sched::hall& h = sched::hall_of(&state_);
+    sched::chain woken;
+    {
+      heap::lock_guard held(h.lock);
+      std::uint64_t state = state_.load(std::memory_order_relaxed), wanted = 0;
+      do {
+        const auto counter = static_cast<std::int64_t>(state >> 1);
+        is_negative = n < -counter;
+        is_too_much = n > k_most - counter;
+        if (is_negative || is_too_much) break;
+        wanted = counter + n == 0 ? 0 : static_cast<std::uint64_t>(counter + n) << 1 | (state & k_line);
+        // Acquire and release: as in change().
+      } while (
+          !state_.compare_exchange_weak(state, wanted, std::memory_order_acq_rel, std::memory_order_relaxed));
+      if (!is_negative && !is_too_much && wanted == 0) woken = sched::let_in(h, &state_, true);
+    }
+    woken.wake();
   }
+  if (is_negative) throw std::logic_error("wait_group: the counter would become negative");
+  if (is_too_much) throw std::logic_error("wait_group: the counter would exceed 2147483647");
 }
 
-void wait_group::wait() {
+void wait_group::wait_slow() {
+  sched::self();
   sched::check_ending();
-  // Acquire, here and below: with the CAS in add().
-  std::uint64_t state = state_.load(std::memory_order_acquire);
-  while (counter_of(state) != 0 && (state & k_waiting) == 0) {
-    if (state_.compare_exchange_weak(state, state | k_waiting, std::memory_order_acquire,
-                                     std::memory_order_acquire))
-      state |= k_waiting;
+  sched::place w(&state_, sched::wait_reason::wait_group, nullptr);
+  sched::enter_section();
+  {
+    heap::lock_guard held(w.home.lock);
+    std::uint64_t state = state_.load(
+        std::memory_order_acquire);  // acquire, here and below: with the CAS in add()
+    while (state >> 1 != 0) {
+      if (!state_.compare_exchange_weak(state, state | k_line, std::memory_order_acquire,
+                                        std::memory_order_acquire))
+        continue;
+      w.home.append(w);
+      do sched::sleep_in_line(w);
+      while (w.queued);
+      break;
+    }
   }
-  if (counter_of(state) == 0) return;
-  std::uint32_t round = low_half(state);
-  do sched::park_on(sleep_word(state_), round, sched::wait_reason::wait_group);
-  while (low_half(state_.load(std::memory_order_acquire)) == round);
+  sched::leave_section();
+  sched::check_ending();
 }
 
 }  // namespace cairn::sync

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+//
+// sync::rw_mutex: one writer or many readers. See sched/rw_mutex.cc for how.
+#pragma once
+#include <atomic>
+#include <cstdint>
+
+#include "cairn/detail/library_call.h"
+
+namespace cairn::sync {
+
+// Held by one that writes, or by any number that read. Lives anywhere; use it with std::unique_lock, std::shared_lock
+// and the like. As Go's: from when a writer waits nobody comes in to read any more, and those that had to wait for a
+// writer go before the next one; so neither starves the other, and who reads must not lock it again meanwhile. It may be
+// unlocked by another than who locked it, and destroyed by whoever locked it last. A goroutine that ends with the run
+// while it holds it leaves it locked.
+class rw_mutex {
+ public:
+  constexpr rw_mutex() noexcept = default;
+  rw_mutex(const rw_mutex&) = delete;
+  rw_mutex& operator=(const rw_mutex&) = delete;
+
+  void lock() {
+    std::uint32_t free = 0;
+    // Acquire, here and below: with the release in unlock() and unlock_shared().
+    if (!detail::has_short_way() || !state_.compare_exchange_strong(free, k_writer, std::memory_order_acquire,
+                                                                    std::memory_order_relaxed)) [[unlikely]]
+      lock_slow();
+  }
+  bool try_lock() {
+    std::uint32_t state = 0;
+    if (detail::has_short_way() && (state_.compare_exchange_strong(state, k_writer, std::memory_order_acquire,
+                                                                   std::memory_order_relaxed) ||
+                                    (state & ~k_line) != 0)) [[likely]]
+      return state == 0;
+    return try_lock_slow();
+  }
+  // Aborts with a message if it is not locked for writing.
+  void unlock() {
+    std::uint32_t held = k_writer;
+    if (!state_.compare_exchange_strong(held, 0, std::memory_order_release, std::memory_order_relaxed))
+        [[unlikely]]
+      unlock_slow();
+  }
+
+  void lock_shared() {
+    if (!detail::has_short_way()) [[unlikely]]
+      begin_shared();
+    // Counted first: an addition cannot fail beside other readers, as a compare_exchange would. If a writer has it, or
+    // waits, the count is taken back.
+    if ((state_.fetch_add(k_reader, std::memory_order_acquire) & (k_writer | k_line)) != 0) [[unlikely]]
+      lock_shared_slow();
+  }
+  bool try_lock_shared() {
+    if (!detail::has_short_way()) [[unlikely]]
+      begin_shared();
+    std::uint32_t state = state_.load(std::memory_order_relaxed);
+    while ((state & (k_writer | k_line)) == 0)
+      if (state_.compare_exchange_weak(state, state + k_reader, std::memory_order_acquire,
+                                       std::memory_order_relaxed))
+        return true;
+    return (state & k_writer) == 0 && try_lock_shared_slow();
+  }
+  // Aborts with a message if it is not locked for reading.
+  void unlock_shared() {
+    // From here on the mutex may be gone.
+    const std::uint32_t state = state_.fetch_sub(k_reader, std::memory_order_release);
+    if (state < 2 * k_reader && state != k_reader) [[unlikely]]  // the last one, and somebody waits; or nobody
+      unlock_shared_slow(state);
+  }
+
+ private:
+  [[gnu::cold]] void lock_slow();
+  [[gnu::cold]] bool try_lock_slow();
+  [[gnu::cold]] void unlock_slow();
+  [[gnu::cold]] static void begin_shared();
+  [[gnu::cold]] void lock_shared_slow();
+  [[gnu::cold]] bool try_lock_shared_slow();
+  [[gnu::cold]] void unlock_shared_slow(std::uint32_t before) noexcept;
+
+  static constexpr std::uint32_t k_writer = 1, k_line = 2, k_reader = 4;
+  std::atomic<std::uint32_t> state_{0};  // see sched/rw_mutex.cc
+};
+
+}  // namespace cairn::sync

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+//
+// sync::wait_group: waiting for several goroutines. See sched/wait_group.cc for how.
+#pragma once
+#include <atomic>
+#include <concepts>
+#include <cstdint>
+#include <type_traits>
+#include <utility>
+
+#include "cairn/detail/library_call.h"
+#include "cairn/go.h"
+
+namespace cairn::sync {
+
+// Waits until a counter is zero. Lives anywhere; may be destroyed as soon as wait() has returned. May be used again at
+// any time: who waited for an earlier zero goes on though the counter has been raised again.
+class wait_group {
+ public:
+  constexpr wait_group() noexcept = default;
+  wait_group(const wait_group&) = delete;
+  wait_group& operator=(const wait_group&) = delete;
+
+  // Throws std::logic_error, and changes nothing, if the counter would become negative or exceed 2^31 - 1.
+  void add(std::int64_t n = 1) {
+    if (!detail::has_short_way() || !change(n)) [[unlikely]]
+      add_slow(n);
+  }
+  void done() { add(-1); }
+  void wait() {
+    // Acquire: with the release in add().
+    if (!detail::has_short_way() || state_.load(std::memory_order_acquire) >> 1 != 0) [[unlikely]]
+      wait_slow();
+  }
+
+  // Runs f in a goroutine that the group counts: done() is called however f ends.
+  template <class F>
+  requires std::invocable<std::decay_t<F>>
+  void go(F&& f) {
+    add();
+    try {
+      cairn::go(
+          [this](std::decay_t<F> function) {
+            defer finished{[this] { done(); }};
+            std::decay_t<F> call(std::move(function));  // gone before done()
+            std::move(call)();
+          },
+          std::forward<F>(f));
+    } catch (...) {
+      done();
+      throw;
+    }
+  }
+
+ private:
+  // False: it is refused, or there are some to be woken.
+  bool change(std::int64_t n) noexcept {
+    std::uint64_t state = state_.load(std::memory_order_relaxed);
+    for (;;) {
+      const auto counter = static_cast<std::int64_t>(state >> 1);
+      if (n < -counter || n > k_most - counter) return false;
+      if (counter + n == 0 && (state & k_line) != 0) return false;
+      // Release: what was done before done() is seen by who sees zero in wait(). Acquire too: the one who brings it to
+      // zero hands on what the others released.
+      if (state_.compare_exchange_weak(state, static_cast<std::uint64_t>(counter + n) << 1 | (state & k_line),
+                                       std::memory_order_acq_rel, std::memory_order_relaxed))
+        return true;
+    }
+  }
+  [[gnu::cold]] void add_slow(std::int64_t n);
+  [[gnu::cold]] void wait_slow();
+
+  static constexpr std::int64_t k_most = INT32_MAX;
+  static constexpr std::uint64_t k_line = 1;
+  // The counter times 2, plus k_line if somebody may stand in line.
+  std::atomic<std::uint64_t> state_{0};
+};
+static_assert(sizeof(wait_group) == 8);
+
+}  // namespace cairn::sync
