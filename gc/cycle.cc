@@ -14,6 +14,7 @@
 #include "gc/cycle_state.h"
 #include "gc/gctrace.h"
 #include "gc/guest.h"
+#include "gc/pool.h"
 #include "gc/roots.h"
 #include "gc/runtime.h"
 #include "gc/share.h"
@@ -237,6 +238,7 @@ void begin_cycle(cycle& c, cycle_reason reason) {
   if (!stops_the_world()) guests::prepare();
   if (helpers::are_wanted()) helpers::start(static_cast<unsigned>(max_procs() - 1));
   finish_sweep();
+  pools::grow_old();
 }
 
 // Goal and trigger are set anew when the answer changes.

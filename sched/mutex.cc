@@ -105,7 +105,7 @@ bool mutex::try_lock_slow() {
   return take(state_, h, nullptr);
 }
 
-void mutex::unlock_slow() {
+void mutex::unlock_slow(bool may_end) {
   bool was_held = false;
   {
     sched::runtime_section section;
@@ -125,7 +125,7 @@ void mutex::unlock_slow() {
     heir.deliver();
   }
   if (!was_held) report_not_held();
-  sched::check_ending();  // not before: nobody else would unlock it
+  if (may_end) sched::check_ending();  // not before: nobody else would unlock it
 }
 
 }  // namespace cairn::sync

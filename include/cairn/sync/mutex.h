@@ -8,6 +8,10 @@
 
 #include "cairn/detail/library_call.h"
 
+namespace cairn::detail {
+class quiet_lock;
+}
+
 namespace cairn::sync {
 
 // Mutual exclusion. Lives anywhere; use it with std::lock_guard, std::unique_lock and std::scoped_lock. Whoever has
@@ -46,9 +50,12 @@ class mutex {
   }
 
  private:
+  friend class detail::quiet_lock;
+
   [[gnu::cold]] void lock_slow();
   [[gnu::cold]] bool try_lock_slow();
-  [[gnu::cold]] void unlock_slow();
+  // `may_end`: the goroutine, if the run is ending.
+  [[gnu::cold]] void unlock_slow(bool may_end = true);
 
   static constexpr std::uint32_t k_held = 1, k_reserved = 4;
   std::atomic<std::uint32_t> state_{0};  // see sched/mutex.cc
