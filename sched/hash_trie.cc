@@ -88,7 +88,7 @@ namespace {
 bool prune(trie_inner* node, unsigned way) {
   trie_inner* parent = node->parent.get();
   quiet_lock held(parent->lock);
-  if (!node->lock.try_lock()) return false;
+  if (!quiet_lock::try_take(node->lock)) return false;
   const bool goes = !node->dead.load(std::memory_order_relaxed) && node->is_empty();
   if (goes) {
     heap::maybe_delay("map.prune");

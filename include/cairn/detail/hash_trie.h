@@ -32,6 +32,12 @@ class quiet_lock {
     release(*mutex_);
     mutex_ = nullptr;
   }
+  // Not mutex::try_lock, which may end the goroutine.
+  static bool try_take(sync::mutex& m) noexcept {
+    std::uint32_t free = 0;
+    return m.state_.compare_exchange_strong(free, sync::mutex::k_held, std::memory_order_acquire,
+                                            std::memory_order_relaxed);
+  }
   static void release(sync::mutex& m) {
     std::uint32_t held = sync::mutex::k_held;
     // Release: as mutex::unlock.
