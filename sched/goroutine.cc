@@ -282,6 +282,12 @@ std::exception_ptr exception_to_keep() noexcept {
   }
 }
 
+bool is_exiting() noexcept {
+  const sched::m* self = sched::current();
+  const sched::goroutine* g = self != nullptr ? sched::own_goroutine(*self) : nullptr;
+  return g != nullptr && g->exiting;
+}
+
 void begin_call_slow() {
   sched::self();
   sched::check_ending();

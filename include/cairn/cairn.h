@@ -6,6 +6,7 @@
 #include "cairn/allocator.h"
 #include "cairn/chan.h"
 #include "cairn/cleanup.h"
+#include "cairn/context.h"
 #include "cairn/gc.h"
 #include "cairn/gc_atomic.h"
 #include "cairn/gc_ptr.h"

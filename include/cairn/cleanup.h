@@ -72,17 +72,29 @@ auto give_closure(closure* function, Give give) {
 
 }  // namespace detail
 
+namespace detail {
+// A collected object with something that can be stopped.
+struct stoppable {
+  bool (*stop)(stoppable& self) noexcept = nullptr;
+};
+}  // namespace detail
+
 // Stops a function that was registered to run later. Copyable; thread-safe.
 class stop_handle {
  public:
   constexpr stop_handle() noexcept = default;
   explicit constexpr stop_handle(std::uint64_t id) noexcept : id_(id) {}  // the library's
+  explicit stop_handle(detail::stoppable* target) : target_(target) {}    // likewise
 
   // True if the function will not run because of this call; false if it ran, runs, or was stopped before.
-  bool stop() const noexcept { return id_ != 0 && detail::stop_cleanup(id_); }
+  bool stop() const noexcept {
+    if (detail::stoppable* target = target_.get()) return target->stop(*target);
+    return id_ != 0 && detail::stop_cleanup(id_);
+  }
 
  private:
   std::uint64_t id_ = 0;
+  root<detail::stoppable> target_;  // of a context's function
 };
 
 // Runs the destructor of *p now, unless it ran already; the collector will not run it again. The memory stays until

@@ -5,6 +5,7 @@
 #pragma once
 #include "cairn/sync/atomic_value.h"
 #include "cairn/sync/cond.h"
+#include "cairn/sync/errgroup.h"
 #include "cairn/sync/map.h"
 #include "cairn/sync/mutex.h"
 #include "cairn/sync/once.h"

@@ -83,4 +83,7 @@ class erasable {
 // The exception that is being handled, for others to be thrown too: of goexit it is a goroutine_exited.
 [[nodiscard]] std::exception_ptr exception_to_keep() noexcept;
 
+// The calling goroutine is ending by goexit.
+[[nodiscard]] bool is_exiting() noexcept;
+
 }  // namespace cairn::detail

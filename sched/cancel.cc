@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+//
+// Contexts. The tree is described in cairn/detail/context_node.h.
+//
+// err() says nothing before the channel is closed: who cancels writes the code under the lock, closes the channel outside
+// of it, and says so. Who comes between waits for the channel. A channel that is asked for only after that is closed
+// before anybody gets it.
+#include "cairn/context.h"
+
+#include <new>
+#include <string>
+#include <utility>
+
+#include "cairn/make_gc.h"
+#include "heap/delay.h"
+#include "heap/lock.h"
+#include "sched/m.h"
+
+namespace cairn {
+
+using namespace std::chrono;
+
+namespace detail {
+namespace {
+
+// In a section.
+class CAIRN_SCOPED_CAPABILITY locked {
+ public:
+  explicit locked(cancel_node& n) noexcept : lock_(reinterpret_cast<heap::lock&>(n.lock)) { lock_.lock(); }
+  ~locked() { lock_.unlock(); }
+  locked(const locked&) = delete;
+  locked& operator=(const locked&) = delete;
+
+ private:
+  sched::runtime_section section_;
+  heap::lock& lock_;
+};
+static_assert(sizeof(heap::lock) == sizeof(cancel_node::lock));
+
+bool is_cancelled(const cancel_node& n) noexcept { return n.code.load(std::memory_order_relaxed) != 0; }
+
+// With the lock of `above`.
+void insert(cancel_node& above, context_link& link) noexcept {
+  link.is_linked = true;
+  link.next = above.children;
+  link.previous = nullptr;
+  if (above.children != nullptr) above.children->previous = &link;
+  above.children = &link;
+}
+// With the lock of `above`, which is not cancelled.
+void remove(cancel_node& above, context_link& link) noexcept {
+  link.is_linked = false;
+  if (link.previous != nullptr) link.previous->next = link.next;
+  else above.children = link.next;
+  if (link.next != nullptr) link.next->previous = link.previous;
+  link.next = link.previous = nullptr;
+}
+
+// One node. Returns what is below it.
+context_link* settle(cancel_node& n, int code, context_cause* cause) {
+  context_link* below = nullptr;
+  chan_core* channel = nullptr;
+  context_source* stopper = nullptr;
+  std::optional<timer> alarm;
+  {
+    const locked held(n);
+    if (is_cancelled(n)) return nullptr;
+    n.cause = cause;
+    n.code.store(code, std::memory_order_release);  // with context::err
+    below = n.children.get();
+    n.children = nullptr;
+    channel = n.channel.get();
+    stopper = n.stopper.get();
+    alarm.swap(n.alarm);
+  }
+  heap::maybe_delay("context.cancel");
+  if (channel != nullptr) chan_close(channel);
+  n.over.store(true, std::memory_order_release);  // with context_code
+  if (alarm) alarm->stop();
+  if (stopper != nullptr) stopper->source.request_stop();
+  return below;
+}
+
+// Everything in the list, and below it.
+void cancel_all(context_link* list, int code, context_cause* cause) {
+  while (list != nullptr) {
+    context_link* link = list;
+    list = link->next.get();
+    link->next = link->previous = nullptr;
+    if (link->fire != nullptr) {
+      link->fire(*link);
+      continue;
+    }
+    context_link* below = settle(static_cast<cancel_node&>(*link), code, cause);
+    if (below == nullptr) continue;
+    context_link* last = below;
+    while (last->next != nullptr) last = last->next.get();
+    last->next = list;
+    list = below;
+  }
+}
+
+}  // namespace
+
+cancel_node* make_cancel_node(context_node* parent) {
+  auto* n = make_gc<cancel_node>().get();
+  n->parent = parent;
+  n->canceller = n;
+  if (parent != nullptr && parent->canceller != nullptr) {
+    n->above = parent->canceller;
+    n->deadline = parent->canceller->deadline;
+  }
+  return n;
+}
+
+void link_cancel_node(cancel_node& n) {
+  if (n.above == nullptr) return;
+  cancel_node& above = *n.above;
+  int code = 0;
+  {
+    const locked held(above);
+    code = above.code.load(std::memory_order_relaxed);
+    if (code == 0) insert(above, n);
+  }
+  if (code != 0) settle(n, code, above.cause.get());
+}
+
+void cancel_context(cancel_node& n, int code, context_cause* cause) {
+  begin_call();
+  if (cancel_node* above = n.above.get()) {
+    const locked held(*above);
+    // Else its links belong to who cancels the one above.
+    if (n.is_linked && !is_cancelled(*above)) remove(*above, n);
+  }
+  cancel_all(settle(n, code, cause), code, cause);
+}
+
+void cancel_by_deadline(cancel_node& n, steady_clock::time_point when) {
+  const auto left = when - steady_clock::now();
+  const auto code = static_cast<int>(context_errc::deadline_exceeded);
+  if (left <= left.zero()) return cancel_context(n, code, nullptr);
+  const timer alarm = cairn::after_func(left, [node = &n] {
+    cancel_context(*node, static_cast<int>(context_errc::deadline_exceeded), nullptr);
+  });
+  bool is_late = false;
+  {
+    const locked held(n);
+    is_late = is_cancelled(n);
+    if (!is_late) n.alarm.emplace(alarm);
+  }
+  if (is_late) alarm.stop();
+}
+
+bool link_function(cancel_node& n, context_link& function) {
+  const locked held(n);
+  if (is_cancelled(n)) return false;
+  insert(n, function);
+  return true;
+}
+
+bool unlink_function(cancel_node& n, context_link& function) noexcept {
+  const locked held(n);
+  if (is_cancelled(n) || !function.is_linked) return false;
+  remove(n, function);
+  return true;
+}
+
+recv_chan<void> done_channel(cancel_node& n) {
+  chan<void> fresh;
+  for (bool is_closed = false;;) {
+    bool must_close = false;
+    {
+      const locked held(n);
+      if (n.channel == nullptr && fresh) {
+        must_close = is_cancelled(n) && !is_closed;
+        if (!must_close) n.channel = chan_access::core(fresh);
+      }
+      if (n.channel != nullptr) return chan_access::make<chan<void>>(n.channel.get());
+    }
+    if (must_close) fresh.close();
+    is_closed = is_closed || must_close;
+    if (!fresh) fresh = make_chan<void>();
+  }
+}
+
+int context_code(const cancel_node& n) {
+  const int code = n.code.load(std::memory_order_acquire);  // with settle
+  if (code != 0 && !n.over.load(std::memory_order_acquire)) done_channel(const_cast<cancel_node&>(n)).recv();
+  return code;
+}
+
+std::stop_source& stopper_of(cancel_node& n) {
+  context_source* fresh = nullptr;
+  for (;;) {
+    bool is_late = false;
+    context_source* found = nullptr;
+    {
+      const locked held(n);
+      if (n.stopper == nullptr && fresh != nullptr) {
+        n.stopper = fresh;
+        is_late = is_cancelled(n);
+      }
+      found = n.stopper.get();
+    }
+    if (is_late) found->source.request_stop();
+    if (found != nullptr) return found->source;
+    fresh = make_kept<context_source>();
+  }
+}
+
+namespace {
+
+void cancel_for(const gc_ptr<cancel_node>& n, std::exception_ptr why) {
+  if (n == nullptr) return;
+  context_cause* cause = why != nullptr ? make_kept<context_cause>(context_cause{std::move(why)}) : nullptr;
+  cancel_context(*n, static_cast<int>(context_errc::canceled), cause);
+}
+
+cancel_node* canceller_of(const context& c) noexcept {
+  context_node* n = context_access::node(c);
+  return n != nullptr ? n->canceller.get() : nullptr;
+}
+
+class category : public std::error_category {
+ public:
+  const char* name() const noexcept override { return "cairn.context"; }
+  std::string message(int code) const override {
+    switch (static_cast<context_errc>(code)) {
+      case context_errc::canceled:
+        return "context canceled";
+      case context_errc::deadline_exceeded:
+        return "context deadline exceeded";
+    }
+    return "unknown context error";
+  }
+};
+
+struct on_stop {
+  cancel_node* node;  // the object that this lies in
+  void operator()() const { cancel_context(*node, static_cast<int>(context_errc::canceled), nullptr); }
+};
+// Until its destructor has run, the token may call.
+struct stop_node : cancel_node {
+  std::optional<std::stop_callback<on_stop>> callback;
+};
+
+}  // namespace
+}  // namespace detail
+
+using detail::context_access;
+
+const std::error_category& context_category() noexcept {
+  static const detail::category the_category;
+  return the_category;
+}
+
+void cancel_func::operator()() const { detail::cancel_for(node_, nullptr); }
+void cancel_cause_func::operator()(std::exception_ptr cause) const {
+  detail::cancel_for(node_, std::move(cause));
+}
+void cancel_cause_func::operator()(std::error_code cause) const {
+  detail::cancel_for(node_, cause ? std::make_exception_ptr(std::system_error(cause)) : nullptr);
+}
+
+recv_chan<void> context::done() const {
+  detail::begin_call();
+  detail::cancel_node* n = detail::canceller_of(*this);
+  return n != nullptr ? detail::done_channel(*n) : recv_chan<void>();
+}
+
+std::error_code context::err() const {
+  detail::begin_call();
+  detail::cancel_node* n = detail::canceller_of(*this);
+  const int code = n != nullptr ? detail::context_code(*n) : 0;
+  return code != 0 ? std::error_code(code, context_category()) : std::error_code();
+}
+
+std::exception_ptr context::cause() const {
+  const std::error_code code = err();
+  if (!code) return nullptr;
+  if (detail::context_cause* given = detail::canceller_of(*this)->cause.get()) return given->why;
+  return std::make_exception_ptr(std::system_error(code));
+}
+
+std::optional<steady_clock::time_point> context::deadline() const {
+  detail::begin_call();
+  detail::cancel_node* n = detail::canceller_of(*this);
+  return n != nullptr ? n->deadline : std::nullopt;
+}
+
+std::stop_token context::stop_token() const {
+  detail::begin_call();
+  detail::cancel_node* n = detail::canceller_of(*this);
+  return n != nullptr ? detail::stopper_of(*n).get_token() : std::stop_token();
+}
+
+std::pair<context, cancel_func> with_cancel(context parent) {
+  detail::cancel_node* n = detail::make_cancel_node(context_access::node(parent));
+  detail::link_cancel_node(*n);
+  return {context_access::make(n), context_access::canceller(n)};
+}
+
+std::pair<context, cancel_cause_func> with_cancel_cause(context parent) {
+  detail::cancel_node* n = detail::make_cancel_node(context_access::node(parent));
+  detail::link_cancel_node(*n);
+  return {context_access::make(n), context_access::cause_canceller(n)};
+}
+
+std::pair<context, cancel_func> with_deadline(context parent, steady_clock::time_point when) {
+  detail::cancel_node* n = detail::make_cancel_node(context_access::node(parent));
+  const bool comes_first = !n->deadline || when < *n->deadline;
+  if (comes_first) n->deadline = when;
+  detail::link_cancel_node(*n);
+  if (comes_first) detail::cancel_by_deadline(*n, when);
+  return {context_access::make(n), context_access::canceller(n)};
+}
+
+std::pair<context, cancel_func> with_timeout(context parent, nanoseconds d) {
+  const auto now = steady_clock::now();
+  const bool is_endless = d > steady_clock::time_point::max() - now;
+  return with_deadline(std::move(parent), is_endless ? steady_clock::time_point::max() : now + d);
+}
+
+context without_cancel(context parent) {
+  detail::context_node* n = make_gc<detail::context_node>().get();
+  n->parent = context_access::node(parent);
+  return context_access::make(n);
+}
+
+context with_stop_token(context parent, std::stop_token token) {
+  auto* n = detail::make_kept<detail::stop_node>();
+  detail::context_node* above = context_access::node(parent);
+  n->parent = above;
+  n->canceller = n;
+  if (above != nullptr && above->canceller != nullptr) {
+    n->above = above->canceller;
+    n->deadline = above->canceller->deadline;
+  }
+  detail::link_cancel_node(*n);
+  n->callback.emplace(std::move(token), detail::on_stop{n});
+  return context_access::make(n);
+}
+
+}  // namespace cairn
