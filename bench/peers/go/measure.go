@@ -214,6 +214,7 @@ func main() {
 		"alloc": benchAlloc, "trees": benchTrees, "gcbench": benchGCBench, "mark": benchMark,
 		"churn": benchChurn, "hiccup": benchHiccup, "store": benchStore, "lru": benchLRU, "sched": benchSched,
 		"chan": benchChan,
+		"sync": benchSync,
 	}[word(1)]
 	if f == nil {
 		fail("no such workload")
