@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
 //
-// sync::pool. A pool has two tables, each a collected object: the current one, into which objects are put, and the one
-// before. A table has a place for each P, and one for all threads that have none. A place holds one object that only its
-// P touches, in a section, without a lock or an atomic operation; and a stack of chunks with more, under a lock, of
-// which others take when they find nothing in their own place. So who puts and takes by turns meets nobody.
+// sync::pool. A pool has two tables, each a collected object: the current one, into which objects are put, and
+// the one before. A table has a place for each P, and one for all threads that have none. A place holds one
+// object that only its P touches, in a section, without a lock or an atomic operation; and a stack of chunks
+// with more, under a lock, of which others take when they find nothing in their own place. So who puts and
+// takes by turns meets nobody.
 //
 // At the start of every cycle the current table becomes the previous one, and what that held is garbage. It
 // takes two stores a pool, and stops nobody: who has the table in hand goes on with it, and what is put into one that
@@ -13,8 +14,9 @@
 // The list of all pools holds no reference to them. Each is in it until its destructor has run, and till
 // then its memory is not used again.
 //
-// Rejected: emptying pools when they are used next, by the number of the cycle (one that is not used any more would keep
-// what it has); a lock-free deque as Go's (what it saves shows only when more than one object is put in between takes).
+// Rejected: emptying pools when they are used next, by the number of the cycle (one that is not used any more
+// would keep what it has); a lock-free deque as Go's (what it saves shows only when more than one object is put
+// in between takes).
 #include "gc/pool.h"
 
 #include <atomic>
@@ -217,8 +219,8 @@ void grow_old() noexcept {
   sched::runtime_section section;
   heap::lock_guard held(g_lock);
   for (pool_core* pool = shown(g_first); pool != nullptr; pool = shown(pool->next)) {
-    // No barrier: nothing is marked yet, and what is dropped here was to be had from the pool only. Acquire and release:
-    // with who takes the tables.
+    // No barrier: nothing is marked yet, and what is dropped here was to be had from the pool only. Acquire and
+    // release: with who takes the tables.
     pool_table* was = __atomic_exchange_n(&pool->current, nullptr, __ATOMIC_ACQ_REL);
     __atomic_store_n(&pool->previous, was, __ATOMIC_RELEASE);
   }

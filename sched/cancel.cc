@@ -3,9 +3,9 @@
 //
 // Contexts. The tree is described in cairn/detail/context_node.h.
 //
-// err() says nothing before the channel is closed: who cancels writes the code under the lock, closes the channel outside
-// of it, and says so. Who comes between waits for the channel. A channel that is asked for only after that is closed
-// before anybody gets it.
+// err() says nothing before the channel is closed: who cancels writes the code under the lock, closes the
+// channel outside of it, and says so. Who comes between waits for the channel. A channel that is asked for only
+// after that is closed before anybody gets it.
 #include "cairn/context.h"
 
 #include <new>

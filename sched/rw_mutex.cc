@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
 //
-// The mutex of readers and writers. Its word: the number of readers that hold it, times 4; k_writer, held by a writer;
-// k_line, somebody may stand in line. Readers count themselves by an addition, and take that back if one of the two bits
-// was there; a writer takes 0 by a CAS. Everything else happens under the lock of the hall.
+// The mutex of readers and writers. Its word: the number of readers that hold it, times 4; k_writer, held by a
+// writer; k_line, somebody may stand in line. Readers count themselves by an addition, and take that back if
+// one of the two bits was there; a writer takes 0 by a CAS. Everything else happens under the lock of the hall.
 //
 // There are two lines, of readers and of writers, in the hall of the word. A reader gets in line if a writer has the
 // mutex or stands in line. When a writer unlocks, the readers that are in line then are admitted: they go before any
@@ -11,12 +11,13 @@
 // waited, in turns. Among themselves writers go in the order of their coming; but one that comes by while
 // the mutex is free and the first in line has not woken yet may take it, until that one has waited for a millisecond.
 //
-// Who is called takes the mutex by itself, as in mutex.cc, and for the reason given there; a reader that has done so
-// calls the next one that may. So what has to hold is: whenever a change lets somebody in line in, somebody in line is
-// called that may go or, if it may not, knows who has come before. These changes are: a writer unlocks; the count comes
-// to 0 with k_line set, be it by an unlock or by a reader that takes its addition back; an admitted reader goes in, or a
-// waiter gives up. A waiter that is called in vain stays where it is. The count is not 0 while a reader holds it, and
-// who brings it to 0 sees k_line, which a writer sets, by an operation on the same word, before it waits.
+// Who is called takes the mutex by itself, as in mutex.cc, and for the reason given there; a reader that has
+// done so calls the next one that may. So what has to hold is: whenever a change lets somebody in line in,
+// somebody in line is called that may go or, if it may not, knows who has come before. These changes are: a
+// writer unlocks; the count comes to 0 with k_line set, be it by an unlock or by a reader that takes its
+// addition back; an admitted reader goes in, or a waiter gives up. A waiter that is called in vain stays where
+// it is. The count is not 0 while a reader holds it, and who brings it to 0 sees k_line, which a writer sets,
+// by an operation on the same word, before it waits.
 //
 // Rejected: as Go, the readers that wait counted in the word, and let in by the writer's one addition: a
 // goroutine that is dropped while it waits would have to take itself off, when the mutex may be gone.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
 //
-// Whoever brings the counter to zero while somebody stands in line takes all out of it, and k_line off, with the same
-// store under the lock of the hall. After that the group may be gone. Who was taken out has waited long enough, whatever
-// becomes of the counter meanwhile.
+// Whoever brings the counter to zero while somebody stands in line takes all out of it, and k_line off, with
+// the same store under the lock of the hall. After that the group may be gone. Who was taken out has waited
+// long enough, whatever becomes of the counter meanwhile.
 #include "cairn/sync/wait_group.h"
 
 #include <stdexcept>

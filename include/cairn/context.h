@@ -3,10 +3,11 @@
 //
 // Contexts: what is passed down to all that works on one task, to tell it when to stop, and with values of the task.
 //
-// A context is a handle of one word to an immutable node; with_cancel and the like make a new one below. Cancelling one
-// cancels all below it, and nothing above. Everything here may be called by all goroutines and attached threads at once,
-// and contexts live where a gc_ptr may. A context that is never cancelled stays in the list of the one above it, as in
-// Go: call the function that cancels it when the work is done, with cairn::defer.
+// A context is a handle of one word to an immutable node; with_cancel and the like make a new one below.
+// Cancelling one cancels all below it, and nothing above. Everything here may be called by all goroutines and
+// attached threads at once, and contexts live where a gc_ptr may. A context that is never cancelled stays in
+// the list of the one above it, as in Go: call the function that cancels it when the work is done, with
+// cairn::defer.
 #pragma once
 #include <chrono>
 #include <concepts>
@@ -107,13 +108,13 @@ class context {
   recv_chan<void> done() const;
   // None as long as done() is not closed, then why.
   std::error_code err() const;
-  // What was given to cancel the context, or the one above that was cancelled, else err() as a std::system_error. Null as
-  // long as err() is none.
+  // What was given to cancel the context, or the one above that was cancelled, else err() as a
+  // std::system_error. Null as long as err() is none.
   std::exception_ptr cause() const;
   // When it will be cancelled, at the latest.
   std::optional<std::chrono::steady_clock::time_point> deadline() const;
-  // The value of the key, which is equal and of the same type, in this context or the next one above that has it. Null if
-  // there is none, or it is no V. Texts are compared by content, be they literals or std::strings.
+  // The value of the key, which is equal and of the same type, in this context or the next one above that has
+  // it. Null if there is none, or it is no V. Texts are compared by content, be they literals or std::strings.
   template <class V, class K>
   const V* value(const K& key) const {
     using kept = detail::context_key<std::decay_t<K>>;
@@ -172,8 +173,8 @@ context without_cancel(context parent);
 // Cancelled when a stop is requested, too.
 context with_stop_token(context parent, std::stop_token token);
 
-// f() is called on a goroutine of its own once the context is cancelled; at once if it is. stop() of the handle: true if
-// it will not be called because of that.
+// f() is called on a goroutine of its own once the context is cancelled; at once if it is. stop() of the
+// handle: true if it will not be called because of that.
 template <std::invocable F>
 stop_handle after_func(context ctx, F&& f) {
   struct link : detail::function_link {

@@ -3,10 +3,11 @@
 //
 // The tree of sync::map, whatever it holds: a trie over the bits of a hash, 16 ways, from the highest bits down.
 //
-// A child is null, an inner node, or the first of a chain of entries that have all 64 bits of the hash in common. Readers
-// follow the children without a lock. A child is changed with the lock of its node, while that is not dead. A node stays
-// an inner node once it is there, until it is empty: then it is taken out of its parent, with both locks, and
-// dead. So whoever has the lock of a node that is not dead has what the tree has at that place.
+// A child is null, an inner node, or the first of a chain of entries that have all 64 bits of the hash in
+// common. Readers follow the children without a lock. A child is changed with the lock of its node, while that
+// is not dead. A node stays an inner node once it is there, until it is empty: then it is taken out of its
+// parent, with both locks, and dead. So whoever has the lock of a node that is not dead has what the tree has
+// at that place.
 //
 // An entry keeps its place, and its `next` when it is taken out of the chain: who stands there goes on.
 #pragma once

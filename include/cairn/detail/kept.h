@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
 //
-// Objects of the library's that hold values of the program's: collected, looked at as a stack is, so that raw pointers in
-// the values count too.
+// Objects of the library's that hold values of the program's: collected, looked at as a stack is, so that raw
+// pointers in the values count too.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -34,8 +34,9 @@ template <class T, class... Values>
   else return allocate_small<span_class_of(size_class, noscan)>(mask);
 }
 
-// A new T(args...), whose destructor is run if one of Values has one that is to be run. What T holds besides Values must
-// be pointers that it writes by the barrier, and Values must name something that is not noscan then (void* will do).
+// A new T(args...), whose destructor is run if one of Values has one that is to be run. What T holds besides
+// Values must be pointers that it writes by the barrier, and Values must name something that is not noscan then
+// (void* will do).
 template <class T, class... Values, class... A>
 T* make_kept_of(A&&... args) {
   T* const made = ::new (allocate_kept<T, Values...>()) T(std::forward<A>(args)...);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
 //
-// The value of an entry of sync::map, read by anybody while a writer, who has the lock, replaces it: an atomic word where
-// the value is one, else a pointer to a collected object that does not change. `held` is what the cell holds.
+// The value of an entry of sync::map, read by anybody while a writer, who has the lock, replaces it: an atomic
+// word where the value is one, else a pointer to a collected object that does not change. `held` is what the
+// cell holds.
 #pragma once
 #include <atomic>
 #include <concepts>
@@ -50,8 +51,8 @@ class map_cell {
   }
 
   explicit map_cell(held first) : box_(first) {}
-  held load() const noexcept { return box_.load(std::memory_order_acquire).get(); }
-  void store(held next) noexcept { box_.store(next, std::memory_order_release); }
+  held get() const noexcept { return box_.load(std::memory_order_acquire).get(); }
+  void set(held next) noexcept { box_.store(next, std::memory_order_release); }
 
  private:
   gc_atomic<box> box_;
@@ -70,8 +71,8 @@ class map_cell<V> {
   }
 
   explicit map_cell(held first) noexcept : value_(first) {}
-  held load() const noexcept { return value_.load(std::memory_order_acquire); }
-  void store(held next) noexcept { value_.store(next, std::memory_order_release); }
+  held get() const noexcept { return value_.load(std::memory_order_acquire); }
+  void set(held next) noexcept { value_.store(next, std::memory_order_release); }
 
  private:
   std::atomic<V> value_;
@@ -93,8 +94,8 @@ class map_cell<V> {
   }
 
   explicit map_cell(held first) noexcept : pointer_(first) {}
-  held load() const noexcept { return pointer_.load(std::memory_order_acquire).get(); }
-  void store(held next) noexcept { pointer_.store(next, std::memory_order_release); }
+  held get() const noexcept { return pointer_.load(std::memory_order_acquire).get(); }
+  void set(held next) noexcept { pointer_.store(next, std::memory_order_release); }
 
  private:
   gc_atomic<object> pointer_;

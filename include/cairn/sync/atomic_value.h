@@ -3,8 +3,8 @@
 //
 // sync::atomic_value: a value of any type that is read and replaced as a whole.
 //
-// The value lies in a collected object that never changes; a store makes another one. So a reader copies at its leisure,
-// locks nothing, and keeps nobody from anything.
+// The value lies in a collected object that never changes; a store makes another one. So a reader copies at its
+// leisure, locks nothing, and keeps nobody from anything.
 #pragma once
 #include <atomic>
 #include <concepts>
@@ -16,8 +16,8 @@
 
 namespace cairn::sync {
 
-// T() by default. T is copyable. Lives where a gc_ptr may. What a store wrote before is seen by who loads its value. What
-// T's functions throw is passed on, and changes nothing.
+// T() by default. T is copyable. Lives where a gc_ptr may. What a store wrote before is seen by who loads its
+// value. What T's functions throw is passed on, and changes nothing.
 template <std::copy_constructible T>
 class atomic_value {
  public:

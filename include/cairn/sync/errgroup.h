@@ -20,7 +20,8 @@
 
 namespace cairn::sync {
 
-// As golang.org/x/sync/errgroup. Lives where a gc_ptr may, and as long as its goroutines run: until wait() has returned.
+// As golang.org/x/sync/errgroup. Lives where a gc_ptr may, and as long as its goroutines run: until wait() has
+// returned.
 class errgroup {
  public:
   errgroup() : errgroup(background()) {}
@@ -29,8 +30,8 @@ class errgroup {
   errgroup(const errgroup&) = delete;
   errgroup& operator=(const errgroup&) = delete;
 
-  // Runs f in a goroutine of the group; waits before, if there is a limit, until there are few enough. What f throws is a
-  // failure: the first one cancels ctx(), with it as the cause.
+  // Runs f in a goroutine of the group; waits before, if there is a limit, until there are few enough. What f
+  // throws is a failure: the first one cancels ctx(), with it as the cause.
   template <class F>
   requires std::invocable<std::decay_t<F>>
   void go(F&& f) {

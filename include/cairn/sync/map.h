@@ -99,7 +99,7 @@ class map {
   }
   static std::optional<V> found(const entry* e) {
     if (e == nullptr) return std::nullopt;
-    return cell::look(e->value.load(), [](const V& v) { return std::optional<V>(v); });
+    return cell::look(e->value.get(), [](const V& v) { return std::optional<V>(v); });
   }
 
   static entry* find_in(detail::trie_entry* first, const K& key, std::uint64_t hash) {
@@ -149,8 +149,8 @@ class map {
     const held next = cell::prepare(std::move(value));
     std::optional<held> before;
     const bool was_there = put_or(key, hash_of(key), next, [&](entry& e) {
-      before.emplace(e.value.load());
-      e.value.store(next);
+      before.emplace(e.value.get());
+      e.value.set(next);
     });
     if (was_there) cell::look(*before, see);
   }
@@ -166,7 +166,7 @@ class map {
     entry* previous = nullptr;
     for (auto* e = static_cast<entry*>(at.first()); e != nullptr; previous = e, e = next_of(e)) {
       if (!Eq{}(e->key, key)) continue;
-      if (!cell::look(e->value.load(), goes)) return false;
+      if (!cell::look(e->value.get(), goes)) return false;
       at.remove(previous, e);
       return true;
     }
@@ -183,7 +183,7 @@ class map {
         continue;
       }
       for (auto* e = static_cast<entry*>(node); e != nullptr; e = next_of(e))
-        if (!cell::look(e->value.load(), [&](const V& v) { return static_cast<bool>(f(e->key, v)); }))
+        if (!cell::look(e->value.get(), [&](const V& v) { return static_cast<bool>(f(e->key, v)); }))
           return false;
     }
     return true;
@@ -199,10 +199,10 @@ std::pair<V, bool> map<K, V, Hash, Eq>::load_or_store(const K& key, V value) {
   const auto there = [](held v) {
     return cell::look(v, [](const V& x) { return std::pair<V, bool>(x, true); });
   };
-  if (entry* e = find(key, hash)) return there(e->value.load());
+  if (entry* e = find(key, hash)) return there(e->value.get());
   const held next = cell::prepare(V(value));
   std::optional<held> now;
-  if (put_or(key, hash, next, [&now](entry& e) { now.emplace(e.value.load()); })) return there(*now);
+  if (put_or(key, hash, next, [&now](entry& e) { now.emplace(e.value.get()); })) return there(*now);
   return {std::move(value), false};
 }
 
@@ -212,14 +212,14 @@ bool map<K, V, Hash, Eq>::compare_and_swap(const K& key, const V& old,
   detail::begin_call();
   const std::uint64_t hash = hash_of(key);
   const auto is_old = [&old](const entry& e) {
-    return cell::look(e.value.load(), [&old](const V& now) { return static_cast<bool>(now == old); });
+    return cell::look(e.value.get(), [&old](const V& now) { return static_cast<bool>(now == old); });
   };
   if (entry* e = find(key, hash); e == nullptr || !is_old(*e)) return false;
   const held next = cell::prepare(std::move(desired));
   detail::trie_place at(detail::root_of(root_), hash);
   entry* e = find_in(at.first(), key, hash);
   if (e == nullptr || !is_old(*e)) return false;
-  e->value.store(next);
+  e->value.set(next);
   return true;
 }
 

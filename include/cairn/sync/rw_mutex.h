@@ -10,11 +10,11 @@
 
 namespace cairn::sync {
 
-// Held by one that writes, or by any number that read. Lives anywhere; use it with std::unique_lock, std::shared_lock
-// and the like. As Go's: from when a writer waits nobody comes in to read any more, and those that had to wait for a
-// writer go before the next one; so neither starves the other, and who reads must not lock it again meanwhile. It may be
-// unlocked by another than who locked it, and destroyed by whoever locked it last. A goroutine that ends with the run
-// while it holds it leaves it locked.
+// Held by one that writes, or by any number that read. Lives anywhere; use it with std::unique_lock,
+// std::shared_lock and the like. As Go's: from when a writer waits nobody comes in to read any more, and those
+// that had to wait for a writer go before the next one; so neither starves the other, and who reads must not
+// lock it again meanwhile. It may be unlocked by another than who locked it, and destroyed by whoever locked it
+// last. A goroutine that ends with the run while it holds it leaves it locked.
 class rw_mutex {
  public:
   constexpr rw_mutex() noexcept = default;
