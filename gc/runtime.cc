@@ -40,6 +40,7 @@ void on_exit() { g_runtime.exiting.store(true, std::memory_order_relaxed); }
 void apply_debug(const debug_options& d) {
   detail::check_level = static_cast<int>(d.check);
   heap::clobber_free = d.clobberfree != 0;
+  sched::set_schedtrace(d.schedtrace, d.scheddetail != 0);
   heap::set_delays(static_cast<unsigned>(d.delay), static_cast<std::uint64_t>(d.seed));
   const unsigned checks = (d.ptrcheck != 0 ? k_check_location : 0) | (d.invalidptr != 0 ? k_check_value : 0);
   // Relaxed: a thread that stores before it has attached may not see it yet.

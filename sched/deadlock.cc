@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <cstddef>
-#include <string_view>
 
 #include "sched/hooks.h"
 #include "sched/io.h"
@@ -15,49 +14,10 @@
 #include "sched/run_state.h"
 #include "sched/scheduler.h"
 #include "sched/sysmon.h"
+#include "sched/traceback.h"
 
 namespace cairn::sched {
 namespace {
-
-std::string_view name_of(wait_reason why) noexcept {
-  switch (why) {
-    case wait_reason::none:
-      return "waiting";
-    case wait_reason::sleep:
-      return "sleep";
-    case wait_reason::wait_group:
-      return "wait_group wait";
-    case wait_reason::task:
-      return "task get";
-    case wait_reason::mutex:
-      return "mutex lock";
-    case wait_reason::semaphore:
-      return "semaphore acquire";
-    case wait_reason::cond:
-      return "cond wait";
-    case wait_reason::io:
-      return "IO wait";
-    case wait_reason::collection:
-      return "garbage collection";
-    case wait_reason::chan_receive:
-      return "chan receive";
-    case wait_reason::chan_send:
-      return "chan send";
-    case wait_reason::chan_receive_nil:
-      return "chan receive (nil chan)";
-    case wait_reason::chan_send_nil:
-      return "chan send (nil chan)";
-    case wait_reason::select:
-      return "select";
-    case wait_reason::select_no_cases:
-      return "select (no cases)";
-    case wait_reason::rw_mutex_read:
-      return "rw_mutex lock_shared";
-    case wait_reason::rw_mutex_write:
-      return "rw_mutex lock";
-  }
-  return "waiting";
-}
 
 bool any_timer() noexcept {
   const int n = sch.made.load(std::memory_order_acquire);
@@ -92,16 +52,10 @@ census count() noexcept {
     (message() << "cairn: no goroutines are left (main called cairn::goexit) - deadlock!\n").send();
     _exit(2);
   }
-  (message() << "cairn: all goroutines are asleep - deadlock!\n").send();
+  (message() << "cairn: all goroutines are asleep - deadlock!\n\n").send();
   constexpr std::size_t k_most = 1000;
-  std::size_t n = 0;
-  records::for_each([&n](goroutine& g) {
-    if (n++ >= k_most) return;
-    (message() << "goroutine " << g.id << " [" << name_of(g.why.load(std::memory_order_relaxed)) << "]"
-               << (g.is_main ? ", main" : "") << "\n")
-        .send();
-  });
-  if (n > k_most) (message() << "and " << n - k_most << " more\n").send();
+  if (const std::size_t more = traceback::print_standing(k_most); more != 0)
+    (message() << "and " << more << " more\n").send();
   _exit(2);
 }
 

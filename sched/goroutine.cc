@@ -225,6 +225,9 @@ void start_goroutine(closure* function, task_base* task) {
     runtime_section section;
     g = new_goroutine();
     if (g != nullptr) {
+      const goroutine* creator = own_goroutine(*current());
+      g->creator = creator != nullptr ? creator->id : 0;
+      g->created_at = __builtin_return_address(0);
       g->function = function;
       g->task = task;
       // The goroutine may be black already while this thread, and so the closure, is not.

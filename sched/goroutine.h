@@ -77,6 +77,7 @@ struct alignas(64) goroutine {
   enum class fate : std::uint8_t { alive, over, orphan };
   std::atomic<fate> became{fate::alive};
   std::uint64_t id = 0;
+  std::atomic<std::int64_t> since{0};   // when it parked, or went into blocking(): see coarse_now; relaxed
   detail::closure* function = nullptr;  // a root for as long as the record is not free
   detail::task_base* task = nullptr;    // the same object, of spawn
   goroutine* next = nullptr;            // in a queue
@@ -93,13 +94,19 @@ struct alignas(64) goroutine {
   void* cancel_arg = nullptr;
   loose_end* loose_ends = nullptr;  // the last one made first; owner as above
   exception_state exceptions;
-  std::atomic<std::int64_t> since{0};  // when it became what it is (only for those that wait); relaxed
-  std::uint64_t creator = 0;           // id of who started it
+  std::uint64_t creator = 0;           // id of who started it; 0: a thread
+  void* created_at = nullptr;          // where that was
+  std::atomic<std::uint32_t> runs{0};  // how often it was switched to; see count_run
   std::uint32_t segment = 0;           // where the record lies; owner: sched/records.cc
 
   bool claim_end(fate how = fate::over) noexcept {
     fate now = fate::alive;
     return became.compare_exchange_strong(now, how, std::memory_order_relaxed, std::memory_order_relaxed);
+  }
+  // By who is about to switch to it. Before it writes to its stack: who reads that beside it finds out by the number.
+  void count_run() noexcept {
+    runs.store(runs.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    std::atomic_thread_fence(std::memory_order_release);  // with the acquire fence in sched/inspect.cc
   }
   // Of a goroutine that runs, by its thread or by who holds that.
   void set_colour(std::uint32_t epoch) noexcept {

@@ -28,6 +28,7 @@
 #include "sched/message.h"
 #include "sched/registry.h"
 #include "sched/signal.h"
+#include "sched/unwind.h"
 
 namespace cairn::sched {
 namespace {
@@ -346,17 +347,17 @@ void detail_m::answer_deferred(m& self) noexcept {
 void spill_and_call(m& self, void (*fn)(void*), void* arg) {
   struct restored {
     m& self;
-    void* outer;
-    ~restored() { self.saved_sp = outer; }
-  } restore{self, self.saved_sp};
-  __builtin_unwind_init();  // every callee-saved register goes into this frame
-  void* sp;
-#if defined(__x86_64__)
-  asm volatile("movq %%rsp, %0" : "=r"(sp));
-#else
-  asm volatile("mov %0, sp" : "=r"(sp));
-#endif
-  self.saved_sp = sp;
+    position outer;
+    ~restored() { set(outer); }
+    void set(const position& at) const noexcept {
+      self.saved_sp = at.sp;
+      self.saved_pc = at.pc;
+      self.saved_fp = at.fp;
+    }
+  } restore{self, {self.saved_pc, self.saved_sp, self.saved_fp}};
+  position here;
+  CAIRN_POSITION_HERE(here);  // every callee-saved register goes into this frame
+  restore.set(here);
   fn(arg);
   asm volatile("" : : : "memory");  // no tail call: the frame is needed until fn returns
 }

@@ -53,6 +53,8 @@ void initialise(int signal_number);
 // What max_procs() gives; at least 1. Set by hooks.start.
 int procs() noexcept;
 void set_max_procs(int n) noexcept;
+// CAIRNDEBUG=schedtrace and scheddetail. Set by hooks.start.
+void set_schedtrace(std::int64_t every_ms, bool detailed) noexcept;
 // Address space per goroutine stack; threads get the system's default if that is larger. Set by hooks.start.
 void set_stack_size(std::size_t bytes) noexcept;
 

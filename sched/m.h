@@ -51,6 +51,7 @@ struct m : heap::mcache {
   // ---- what the gc layer reads of a thread that is stopped, held, or the caller itself
   // The stack from saved_sp up to stack_high holds everything that the thread can reach, registers included.
   void* saved_sp = nullptr;
+  void *saved_pc = nullptr, *saved_fp = nullptr;  // with saved_sp: a position, see sched/unwind.h
   void* stack_high = nullptr;
   void* stack_low = nullptr;
   void* thread_pointer = nullptr;  // base of its thread-local storage; null when the thread died unnoticed

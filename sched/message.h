@@ -12,6 +12,10 @@
 
 namespace cairn::sched {
 
+struct hexadecimal {
+  unsigned long long number;
+};
+
 class message {
  public:
   message& operator<<(std::string_view text) noexcept {
@@ -27,6 +31,14 @@ class message {
     while ((rest /= 10) != 0);
     return *this << std::string_view(digits + at, sizeof digits - at);
   }
+  message& operator<<(hexadecimal value) noexcept {
+    char digits[16];
+    std::size_t at = sizeof digits;
+    do digits[--at] = "0123456789abcdef"[value.number % 16];
+    while ((value.number /= 16) != 0);
+    return *this << "0x" << std::string_view(digits + at, sizeof digits - at);
+  }
+  std::size_t size() const noexcept { return size_; }
   // Writes it in one call, so that lines of several threads do not mix. errno is kept.
   void send() noexcept {
     int saved_errno = errno;

@@ -15,6 +15,7 @@
 #include "heap/os.h"
 #include "sched/goroutine.h"
 #include "sched/message.h"
+#include "sched/quit.h"
 #include "sched/stack.h"
 
 namespace cairn::sched {
@@ -52,6 +53,7 @@ void chain(int number, siginfo_t* info, void* context) noexcept {
 
 void handle(int number, siginfo_t* info, void* context) {
   const int saved_errno = errno;
+  recover_from_fault();
   stack s;
   bool in_guard = false;
   // A positive code: a fault, and no signal that somebody sent.

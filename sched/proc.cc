@@ -20,6 +20,7 @@
 namespace cairn::sched {
 
 scheduler sch;
+coarse_clock the_coarse_clock;
 std::atomic<std::uint32_t> scan_epoch{0};
 
 namespace {
@@ -92,6 +93,8 @@ goroutine* choose_here(p& pp) noexcept {
   return g;
 }
 
+void commit_parking(m&, goroutine*, void* arg) noexcept;
+
 // From the stack of `g` to whatever is next.
 void leave(m& self, goroutine& g, bool last) noexcept {
   p* pp = own_p(self);
@@ -101,6 +104,8 @@ void leave(m& self, goroutine& g, bool last) noexcept {
     if (next != nullptr && (next->bound != nullptr || !prepare(self, *pp, *next)))
       self.chosen = std::exchange(next, nullptr);
   }
+  // On its way to the loop there is time for a look at the clock.
+  if (next == nullptr && self.after == commit_parking) g.since.store(now_ns(), std::memory_order_relaxed);
   g.exceptions = *self.exceptions;
   g.saved_errno = *self.error;
   heap::maybe_delay("sched.leave");
@@ -183,6 +188,7 @@ bool go_on_with_next(m& self, goroutine& over) noexcept {
   records::give(pp, &over);
   next->status.store(g_status::running, std::memory_order_relaxed);
   next->running_on.store(&self, std::memory_order_relaxed);
+  next->count_run();
   self.current_goroutine.store(next, std::memory_order_relaxed);
   *self.exceptions = {};
   *self.error = 0;
@@ -226,6 +232,7 @@ void switch_to(m& self, fiber& from, goroutine* to, bool last) noexcept {
     CAIRN_ASSERT(to->running_on.load(std::memory_order_relaxed) == nullptr, "a goroutine is run twice");
     to->status.store(g_status::running, std::memory_order_relaxed);
     to->running_on.store(&self, std::memory_order_relaxed);
+    to->count_run();
     *self.exceptions = to->exceptions;
     *self.error = to->saved_errno;
   }
@@ -243,6 +250,7 @@ void park(const parking& how) noexcept {
   g.cancel = how.cancel;
   g.cancel_arg = how.arg;
   g.why.store(how.why, std::memory_order_relaxed);
+  g.since.store(coarse_now(), std::memory_order_relaxed);
   g.status.store(g_status::waiting, std::memory_order_release);
   self.left = &g;
   self.after_arg = const_cast<parking*>(&how);
@@ -326,6 +334,7 @@ void ready(goroutine* g) noexcept {
   CAIRN_ASSERT(g->status.load(std::memory_order_relaxed) == g_status::waiting,
                "ready() of what does not wait");
   g->why.store(wait_reason::none, std::memory_order_relaxed);
+  g->since.store(0, std::memory_order_relaxed);
   start(g);
 }
 
@@ -364,6 +373,7 @@ goroutine* new_goroutine() noexcept {
     pp->started.store(pp->started.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   }
   g->exiting = false;
+  g->since.store(0, std::memory_order_relaxed);
   g->exceptions = {};
   g->saved_errno = 0;
   g->cancel = nullptr;

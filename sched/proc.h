@@ -77,6 +77,14 @@ void make_room() noexcept;
 // Goes on with a P, if the thread has lost its one. In no section; the thread may be another one afterwards.
 void regain_p() noexcept;
 
+// Some time within the last millisecond, as now_ns(), for what is measured in longer times and must cost nothing.
+// Written by sysmon in each of its rounds, and when a P comes into use after none was. Relaxed: a clock.
+struct alignas(64) coarse_clock {
+  std::atomic<std::int64_t> now{0};
+};
+extern coarse_clock the_coarse_clock;
+inline std::int64_t coarse_now() noexcept { return the_coarse_clock.now.load(std::memory_order_relaxed); }
+
 // ---- for the life of a goroutine ---------------------------------------------------------------------------------
 
 // A new goroutine, not yet known to anybody. In a section or on a thread without an m. Null: no memory.

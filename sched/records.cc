@@ -7,9 +7,13 @@
 #include "heap/lock.h"
 #include "heap/metadata.h"
 #include "heap/os.h"
+#include "sched/gdb_layout.h"
 #include "sched/p.h"
 
 namespace cairn::sched::records {
+
+// Whoever links this file links what gdb looks for.
+[[gnu::used]] const std::uintptr_t* const gdb_layout = cairn_gdb_layout;
 
 std::atomic<goroutine*> segments[k_most_segments];
 std::atomic<std::size_t> segment_count{0};

@@ -42,7 +42,7 @@ namespace {
 
 fair_lock registry_lock;
 m* attached_ms = nullptr;           // under registry_lock
-std::size_t attached_ms_count = 0;  // under registry_lock
+std::atomic<std::size_t> attached_ms_count{0};  // written under registry_lock; relaxed
 heap::mutex free_lock;  // held for a few instructions, by threads that are not attached or hold registry_lock
 m* free_ms = nullptr;   // under free_lock; linked by next
 
@@ -127,7 +127,7 @@ void link(m& self) noexcept {
   hooks.on_attach(self);
   self.next = attached_ms;
   attached_ms = &self;
-  ++attached_ms_count;
+  attached_ms_count.fetch_add(1, std::memory_order_relaxed);
   self.depth.store(0, std::memory_order_release);  // as at the end of a section; nobody can have asked anything
 }
 
@@ -135,7 +135,7 @@ void unlink(m& p) noexcept {
   m** at = &attached_ms;
   while (*at != &p) at = &(*at)->next;
   *at = p.next;
-  --attached_ms_count;
+  attached_ms_count.fetch_sub(1, std::memory_order_relaxed);
 }
 
 void on_thread_exit(void* p) noexcept {
@@ -164,7 +164,8 @@ void release_registry() noexcept {
 }
 
 m* first_m() noexcept { return attached_ms; }
-std::size_t attached_count() noexcept { return attached_ms_count; }
+std::size_t attached_count() noexcept { return attached_ms_count.load(std::memory_order_relaxed); }
+bool try_acquire_registry() noexcept { return registry_lock.try_lock(); }
 
 void reap_dead() noexcept {
   runtime_section section;

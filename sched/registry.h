@@ -17,9 +17,12 @@ namespace cairn::sched {
 // 0 and waited for in the safe state. Below it in the order: every lock that hooks.on_attach and on_detach take.
 void acquire_registry();
 void release_registry() noexcept;
+// False if somebody has it, or waits for it. On a thread without an m, which is not kept waiting so.
+bool try_acquire_registry() noexcept;
 
 // Of the registry lock's holder.
 m* first_m() noexcept;
+// By anybody.
 std::size_t attached_count() noexcept;
 // Attached threads of the program's own, less one while it waits in run(): they might do something.
 int foreign_threads() noexcept;

@@ -168,6 +168,8 @@ void start_main() {
   goroutine* g = new_goroutine();
   if (g == nullptr) throw std::bad_alloc();
   g->is_main = true;
+  g->creator = 0;
+  g->created_at = nullptr;
   // Before main can be over, which takes it back. This thread counts as one that can act until it waits.
   active.is_waiting.store(true, std::memory_order_relaxed);
   start(g);
@@ -182,6 +184,22 @@ void await_main(m& self) {
   count_foreign(1);
   self.is_runtimes = false;
 }
+
+// How long it has been in blocking(), for goroutine_info.
+class since_mark {
+ public:
+  explicit since_mark(goroutine* g) noexcept : g_(g) {
+    if (g_ != nullptr) g_->since.store(coarse_now(), std::memory_order_relaxed);
+  }
+  ~since_mark() {
+    if (g_ != nullptr) g_->since.store(0, std::memory_order_relaxed);
+  }
+  since_mark(const since_mark&) = delete;
+  since_mark& operator=(const since_mark&) = delete;
+
+ private:
+  goroutine* g_;
+};
 
 struct only_run {
   only_run() {
@@ -278,6 +296,7 @@ void detail::call_blocking(void (*fn)(void*), void* arg) {
   sched::m& self = sched::self();
   sched::check_ending();
   regained afterwards;  // destroyed when nothing refers to the thread any more: it may be another one then
+  const sched::since_mark mark(sched::own_goroutine(self));
   sched::call_in_safe_state(self, fn, arg);
 }
 

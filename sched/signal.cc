@@ -25,6 +25,7 @@
 #include "cairn/detail/annotate.h"
 #include "sched/handshake.h"
 #include "sched/preempt.h"
+#include "sched/quit.h"
 
 namespace cairn::sched {
 namespace {
@@ -71,6 +72,7 @@ void handle(int number, siginfo_t* info, void* context) {
     detail_m::answer_deferred(*self);
     self->interrupted = false;
   }
+  if (self != nullptr && is_ours(*info)) copy_stack_if_asked(*self);
   if (self != nullptr && is_ours(*info) && on_own_stack(*self)) freeze_if_asked(*self);
   errno = saved_errno;
 }

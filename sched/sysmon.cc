@@ -23,6 +23,7 @@
 #include "sched/preempt.h"
 #include "sched/records.h"
 #include "sched/registry.h"
+#include "sched/schedtrace.h"
 #include "sched/scheduler.h"
 #include "sched/worker.h"
 
@@ -151,6 +152,7 @@ bool look_after(p& pp, sight& seen, std::int64_t now) noexcept {
 
 bool look_after_all() noexcept {
   const std::int64_t now = now_ns();
+  the_coarse_clock.now.store(now, std::memory_order_relaxed);
   const int n = sch.made.load(std::memory_order_acquire);
   bool did = false, waiting = false;
   for (int i = 0; i < n; ++i) {
@@ -193,7 +195,8 @@ void sleep_while_idle(std::uint32_t seen) noexcept {
   std::int64_t gap = k_check_closed_ns, check_at = now + gap;
   for (int releases = 0; wakes.load(std::memory_order_seq_cst) == seen;) {
     const bool checks = io_poller.waiters() != 0;
-    const std::int64_t until = std::min(releases < 2 ? release_at : INT64_MAX, checks ? check_at : INT64_MAX);
+    std::int64_t until = std::min(releases < 2 ? release_at : INT64_MAX, checks ? check_at : INT64_MAX);
+    if (const std::int64_t line = trace_schedule(now); line != k_forever) until = std::min(until, line);
     futex_wait(wakes, seen, until == INT64_MAX ? k_forever : until);
     now = now_ns();
     if (checks && now >= check_at) {
@@ -248,6 +251,7 @@ void* sysmon_main(void*) {
     }
     const timespec t{0, sleep};
     nanosleep(&t, nullptr);
+    trace_schedule(now_ns());
     quiet = look_after_all() ? 0 : quiet + 1;
     if (quiet == 0) sleep = k_least_sleep_ns;
     else if (quiet > k_eager_rounds) sleep = std::min(2 * sleep, k_most_sleep_ns);
@@ -257,6 +261,7 @@ void* sysmon_main(void*) {
 }
 
 void wake_sysmon() noexcept {
+  the_coarse_clock.now.store(now_ns(), std::memory_order_relaxed);
   wakes.fetch_add(1, std::memory_order_seq_cst);
   if (asleep.load(std::memory_order_seq_cst)) futex_wake(wakes, 1);
 }

@@ -20,6 +20,7 @@
 #include "sched/hooks.h"
 #include "sched/message.h"
 #include "sched/overflow.h"
+#include "sched/quit.h"
 #include "sched/scheduler.h"
 #include "sched/sysmon.h"
 
@@ -154,6 +155,10 @@ void ensure_workers() {
   set_proc_limit(procs());
   start_own_thread(maker_main, "cairn: cannot start the thread that makes workers");
   start_own_thread(sysmon_main, "cairn: cannot start the thread that watches the scheduler");
+  if (is_quit_at_default()) {
+    start_own_thread(quit_main, "cairn: cannot start the thread that lists goroutines at SIGQUIT");
+    install_quit_handler();
+  }
   done.store(true, std::memory_order_release);
 }
 

@@ -12,6 +12,7 @@
 #include "cairn/gc_ptr.h"
 #include "cairn/gc_slice.h"
 #include "cairn/gc_weak.h"
+#include "cairn/goroutine_info.h"
 #include "cairn/layout.h"
 #include "cairn/make_gc.h"
 #include "cairn/net.h"

@@ -37,9 +37,7 @@ std::vector<std::string> listed(const std::string& text, const std::string& id) 
   std::vector<std::string> found;
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);)
-    if ((line + " ").find("goroutine " + id + " ") != std::string::npos ||
-        line.find("goroutine " + id + ":") != std::string::npos)
-      found.push_back(line);
+    if (line.rfind("goroutine " + id + " [", 0) == 0) found.push_back(line);
   return found;
 }
 
