@@ -204,7 +204,8 @@ class Place:
 def function_of(goroutine):
     """The innermost function that is not the scheduler's."""
     if not goroutine.thread and not goroutine.pc:
-        return "not begun: " + gdb.execute("info symbol %d" % goroutine.begins_with(), to_string=True).split(" in section")[0]
+        symbol = gdb.execute("info symbol %d" % goroutine.begins_with(), to_string=True)
+        return "not begun: " + symbol.split(" in section")[0]
     with Place(goroutine):
         frame = gdb.selected_frame()
         while frame is not None:

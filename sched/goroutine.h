@@ -68,6 +68,7 @@ struct loose_end {
 struct alignas(64) goroutine {
   fiber self;  // where it goes on; owner as above
   std::atomic<std::uint32_t> scan{0};
+  std::atomic<std::uint32_t> runs{0};               // how often it was switched to; see count_run
   std::atomic<g_status> status{g_status::free};     // release by the owner; acquire by who lists goroutines
   std::atomic<wait_reason> why{wait_reason::none};  // relaxed: for messages
   bool is_main = false;
@@ -94,10 +95,9 @@ struct alignas(64) goroutine {
   void* cancel_arg = nullptr;
   loose_end* loose_ends = nullptr;  // the last one made first; owner as above
   exception_state exceptions;
-  std::uint64_t creator = 0;           // id of who started it; 0: a thread
-  void* created_at = nullptr;          // where that was
-  std::atomic<std::uint32_t> runs{0};  // how often it was switched to; see count_run
-  std::uint32_t segment = 0;           // where the record lies; owner: sched/records.cc
+  std::uint64_t creator = 0;   // id of who started it; 0: a thread
+  void* created_at = nullptr;  // where that was
+  std::uint32_t segment = 0;   // where the record lies; owner: sched/records.cc
 
   bool claim_end(fate how = fate::over) noexcept {
     fate now = fate::alive;

@@ -58,8 +58,11 @@ CAIRN_LOOKS std::uint64_t id_of(const goroutine& g) noexcept {
 
 // Where it goes on. The trampoline of one that has not begun has nothing to show.
 CAIRN_LOOKS position position_of(const goroutine& g) noexcept {
-  void** saved = static_cast<void**>(g.self.at.sp);
-  if (saved == nullptr || g.self.high == nullptr || has_not_begun(g.self.at)) return {};
+  if (*const_cast<char* const volatile*>(&g.self.high) == nullptr) return {};
+  std::atomic_thread_fence(std::memory_order_acquire);  // with prepare
+  const context at = g.self.at;
+  if (at.sp == nullptr || has_not_begun(at)) return {};
+  void** saved = static_cast<void**>(at.sp);
   char* sp = reinterpret_cast<char*>(saved) + k_context_bytes;
 #if defined(__x86_64__)
   return {saved[0], sp, saved[1]};
@@ -162,7 +165,8 @@ look look_at_running(const m& self, sighting& seen, stack_image& stack) noexcept
 CAIRN_LOOKS bool look_from_afar(const goroutine& g, sighting& seen) noexcept {
   const std::uint64_t id = id_of(g);
   const g_status status = g.status.load(std::memory_order_acquire);  // with who makes it what it is
-  if (status == g_status::free || g.became.load(std::memory_order_relaxed) != goroutine::fate::alive) return false;
+  if (status == g_status::free || g.became.load(std::memory_order_relaxed) != goroutine::fate::alive)
+    return false;
   fill(g, id, seen);
   if (status == g_status::running) {
     const m* on = g.running_on.load(std::memory_order_acquire);
@@ -206,8 +210,7 @@ goroutine_info info_of(const sighting& seen, stack_image& stack, std::int64_t no
   std::size_t n = 0;
   if (stack.size != 0 && stack.size <= stack.capacity)
     n = unwind(stack, seen.is_interrupted, frames, k_most_frames);
-  else if (seen.begins_with != nullptr)
-    frames[n++] = const_cast<void*>(seen.begins_with);
+  else if (seen.begins_with != nullptr) frames[n++] = const_cast<void*>(seen.begins_with);
   info.backtrace.assign(frames, frames + n);
   return info;
 }
@@ -231,8 +234,8 @@ struct shots {
   buffer memory;
 
   void take(const m& self) noexcept {
-    const auto bytes =
-        static_cast<std::size_t>(static_cast<char*>(self.stack_high) - static_cast<char*>(self.saved_sp));
+    const auto bytes = static_cast<std::size_t>(static_cast<char*>(self.stack_high) -
+                                                static_cast<char*>(self.saved_sp));
     if (self.current_goroutine.load(std::memory_order_relaxed) == nullptr || bytes > PTRDIFF_MAX) return;
     const std::size_t rounded = (bytes + 63) & ~std::size_t{63};
     const std::size_t at = used.fetch_add(rounded, std::memory_order_relaxed);

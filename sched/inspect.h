@@ -71,8 +71,8 @@ struct sighting {
   std::uint64_t id = 0;
   activity doing = activity::runnable;
   wait_reason why = wait_reason::none;
-  std::int64_t since = 0;  // of waiting and syscall; as now_ns()
-  bool is_locked = false;  // to its thread
+  std::int64_t since = 0;       // of waiting and syscall; as now_ns()
+  bool is_locked = false;       // to its thread
   bool is_interrupted = false;  // the copy begins in a signal handler
   std::uint64_t creator = 0;
   const void* created_at = nullptr;

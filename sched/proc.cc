@@ -180,15 +180,15 @@ bool go_on_with_next(m& self, goroutine& over) noexcept {
     return false;
   }
   match_colours(self, *next);
+  next->status.store(g_status::running, std::memory_order_relaxed);
+  next->running_on.store(&self, std::memory_order_relaxed);
+  next->count_run();
   next->self.annotation.taken_over();
   next->self = over.self;
   over.self = fiber{};
   over.running_on.store(nullptr, std::memory_order_relaxed);
   give_up(self, &over);
   records::give(pp, &over);
-  next->status.store(g_status::running, std::memory_order_relaxed);
-  next->running_on.store(&self, std::memory_order_relaxed);
-  next->count_run();
   self.current_goroutine.store(next, std::memory_order_relaxed);
   *self.exceptions = {};
   *self.error = 0;
@@ -217,10 +217,11 @@ bool prepare(m& self, p& pp, goroutine& g) noexcept {
   if (g.self.high == nullptr) {
     const stack s = g.is_main ? stacks::take_own(main_stack_bytes()) : stacks::take(pp.stacks);
     if (!s) return false;
+    make_context(g.self.at, s.high, entry);
+    std::atomic_thread_fence(std::memory_order_release);  // with who looks at it: sched/inspect.cc
     g.self.low = s.low;
     g.self.high = s.high;
     g.self.annotation.created(s.low, s.high);
-    make_context(g.self.at, s.high, entry);
   }
   return true;
 }

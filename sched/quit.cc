@@ -25,7 +25,7 @@ namespace cairn::sched {
 namespace {
 
 constexpr long k_patience_seconds = 10;
-constexpr std::int64_t k_answer_ns = 100'000'000;       // for one thread
+constexpr std::int64_t k_answer_ns = 100'000'000;         // for one thread
 constexpr std::int64_t k_all_answers_ns = 1'000'000'000;  // for all of those that do not answer
 
 std::atomic<std::uint32_t> asked{0};  // release by the handler, acquire by the thread, which sleeps on it
@@ -35,8 +35,8 @@ pid_t thread_id() noexcept { return static_cast<pid_t>(syscall(SYS_gettid)); }
 
 // ---- copies from threads that run ----------------------------------------------------------------------------------
 
-// idle -> wanted by the lister, after `image` (release); -> taken by the thread (acquire); -> idle by the thread (release;
-// the lister acquires), or by the lister when it has waited long enough and it is not taken.
+// idle -> wanted by the lister, after `image` (release); -> taken by the thread (acquire); -> idle by the
+// thread (release; the lister acquires), or by the lister when it has waited long enough and it is not taken.
 enum : std::uint32_t { k_idle, k_wanted, k_taken };
 struct {
   std::atomic<std::uint32_t> state{k_idle};
@@ -198,7 +198,8 @@ void handle(int number, siginfo_t* info, void*) {
 
 bool is_quit_at_default() noexcept {
   struct sigaction now;
-  return sigaction(SIGQUIT, nullptr, &now) == 0 && (now.sa_flags & SA_SIGINFO) == 0 && now.sa_handler == SIG_DFL;
+  return sigaction(SIGQUIT, nullptr, &now) == 0 && (now.sa_flags & SA_SIGINFO) == 0 &&
+         now.sa_handler == SIG_DFL;
 }
 
 void install_quit_handler() noexcept {
@@ -228,7 +229,8 @@ void* quit_main(void*) {
 [[gnu::noinline]] void copy_stack_if_asked(m& self) noexcept {
   if (copy.of.load(std::memory_order_relaxed) != &self) return;
   std::uint32_t wanted = k_wanted;
-  if (!copy.state.compare_exchange_strong(wanted, k_taken, std::memory_order_acquire, std::memory_order_relaxed))
+  if (!copy.state.compare_exchange_strong(wanted, k_taken, std::memory_order_acquire,
+                                          std::memory_order_relaxed))
     return;
   position here;
   CAIRN_POSITION_HERE(here);

@@ -41,7 +41,7 @@ namespace sched {
 namespace {
 
 fair_lock registry_lock;
-m* attached_ms = nullptr;           // under registry_lock
+m* attached_ms = nullptr;                       // under registry_lock
 std::atomic<std::size_t> attached_ms_count{0};  // written under registry_lock; relaxed
 heap::mutex free_lock;  // held for a few instructions, by threads that are not attached or hold registry_lock
 m* free_ms = nullptr;   // under free_lock; linked by next

@@ -38,7 +38,9 @@ struct thread_line {
   bool spinning, blocked, unfreezable;
 };
 
-std::int64_t id_of(const goroutine* g) noexcept { return g != nullptr ? static_cast<std::int64_t>(g->id) : -1; }
+std::int64_t id_of(const goroutine* g) noexcept {
+  return g != nullptr ? static_cast<std::int64_t>(g->id) : -1;
+}
 
 // Plain fields of other threads: what is printed may be old.
 #if defined(__clang__)
@@ -48,7 +50,8 @@ __attribute__((no_sanitize_thread))
 #endif
 thread_line
 look_at(const m& thread) noexcept {
-  const auto* pp = reinterpret_cast<const p*>(thread.proc.load(std::memory_order_acquire) & ~std::uintptr_t{1});
+  const auto* pp = reinterpret_cast<const p*>(thread.proc.load(std::memory_order_acquire) &
+                                              ~std::uintptr_t{1});
   thread_line line{};
   line.id = thread.tid;
   line.p = pp != nullptr ? pp->id : -1;
@@ -118,8 +121,8 @@ void print_goroutines() noexcept {
     const m* on = g.running_on.load(std::memory_order_acquire);
     message line;
     line << "  G" << seen.id << ": status=" << number_of(seen.doing) << "("
-         << (seen.doing == activity::waiting ? name_of(seen.why) : "") << ") m="
-         << number_or_nil{on != nullptr ? on->tid : -1}
+         << (seen.doing == activity::waiting ? name_of(seen.why) : "")
+         << ") m=" << number_or_nil{on != nullptr ? on->tid : -1}
          << " lockedm=" << number_or_nil{seen.is_locked && on != nullptr ? on->tid : -1} << "\n";
     line.send();
   });
@@ -137,7 +140,8 @@ void print_procs(int n) noexcept {
     }
     const m* owner = pp.owner.load(std::memory_order_acquire);
     message line;
-    line << "  P" << i << ": status=" << number_of(is) << " schedtick=" << pp.tick.load(std::memory_order_relaxed)
+    line << "  P" << i << ": status=" << number_of(is)
+         << " schedtick=" << pp.tick.load(std::memory_order_relaxed)
          << " syscalltick=0 m=" << number_or_nil{owner != nullptr ? owner->tid : -1}
          << " runqsize=" << pp.queue.size() + (pp.queue.peek_next() != nullptr ? 1 : 0)
          << " gfreecnt=0 timerslen=" << pp.timing.active() << "\n";
@@ -179,7 +183,8 @@ void print(std::int64_t now) noexcept {
        << " idleprocs=" << sch.idle_ps.load(std::memory_order_relaxed)
        << " threads=" << attached_count() + k_own_threads
        << " spinningthreads=" << sch.spinning.load(std::memory_order_relaxed)
-       << " needspinning=0 idlethreads=" << idle << " runqueue=" << sch.queued.load(std::memory_order_relaxed);
+       << " needspinning=0 idlethreads=" << idle
+       << " runqueue=" << sch.queued.load(std::memory_order_relaxed);
   if (!with_details) {
     print_queues(line, n);
     return;

@@ -19,7 +19,7 @@ namespace {
 // A file's table of functions, as it was read once.
 struct table {
   const link_map* of = nullptr;
-  const ElfW(Sym)* symbols = nullptr;
+  const ElfW(Sym) * symbols = nullptr;
   std::size_t count = 0;
   const char* names = nullptr;
   std::size_t name_bytes = 0;
@@ -91,7 +91,8 @@ void read_table(table& t) noexcept {
   if (is_program) {
     if (readlink("/proc/self/exe", t.path, sizeof t.path - 1) < 0) t.path[0] = '\0';
   } else {
-    for (std::size_t i = 0; i + 1 < sizeof t.path && t.of->l_name[i] != '\0'; ++i) t.path[i] = t.of->l_name[i];
+    for (std::size_t i = 0; i + 1 < sizeof t.path && t.of->l_name[i] != '\0'; ++i)
+      t.path[i] = t.of->l_name[i];
   }
   ElfW(Shdr) symbols{}, names{};
   if (!find_sections(from, symbols, names)) return;

@@ -86,22 +86,22 @@ void add_heading(message& line, const sighting& seen, std::int64_t now) noexcept
 
 }  // namespace
 
-memory::~memory() {
+memory::~memory() { give_back(); }
+
+void memory::give_back() noexcept {
   if (bytes_ == nullptr) return;
   heap::the_os().release(bytes_, capacity_);
   heap::metadata_note(-static_cast<std::ptrdiff_t>(capacity_));
 }
 
 bool memory::grow(std::size_t wanted) noexcept {
-  constexpr std::size_t k_unit = std::size_t{64} << 10;
+  constexpr std::size_t k_unit = std::size_t{64} << 10;  // the largest physical page there is
   wanted = (wanted + k_unit - 1) / k_unit * k_unit;
   if (wanted <= capacity_) return true;
-  void* made = heap::metadata_map(wanted);
+  void* made = heap::the_os().map(wanted);
   if (made == nullptr) return false;
-  if (bytes_ != nullptr) {
-    heap::the_os().release(bytes_, capacity_);
-    heap::metadata_note(-static_cast<std::ptrdiff_t>(capacity_));
-  }
+  heap::metadata_note(static_cast<std::ptrdiff_t>(wanted));
+  give_back();
   bytes_ = static_cast<char*>(made);
   capacity_ = wanted;
   return true;
@@ -128,7 +128,8 @@ void print(const sighting& seen, stack_image& stack, std::int64_t now) noexcept 
     (message() << "\tgoroutine running on other thread; stack unavailable\n").send();
   }
   const auto is_hidden = [](const void* frame) { return is_inside(symbol_of_call(frame).name); };
-  const bool hides = !std::all_of(frames, frames + n, is_hidden);  // where all that calls is calls last, there is nothing else
+  const bool hides = !std::all_of(frames, frames + n,
+                                  is_hidden);  // where all that calls is calls last, there is nothing else
   for (std::size_t i = 0; i < std::min(n, k_most_frames); ++i)
     if (!hides || !is_hidden(frames[i])) print_frame(frames[i], symbol_of_call(frames[i]));
   if (n > k_most_frames) (message() << "...additional frames elided...\n").send();

@@ -33,6 +33,8 @@ class memory {
   stack_image image() const noexcept { return {bytes_, capacity_, 0, {}}; }
 
  private:
+  void give_back() noexcept;
+
   char* bytes_ = nullptr;
   std::size_t capacity_ = 0;
 };

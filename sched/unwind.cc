@@ -151,9 +151,8 @@ std::size_t unwind(stack_image& image, bool interrupted, void** frames, std::siz
   };
   auto* words = reinterpret_cast<std::uintptr_t*>(image.bytes);
   for (std::size_t i = 0; i < image.size / sizeof *words; ++i) words[i] = moved(words[i]);
-  void* const start[3] = {
-      image.at.pc, image.bytes,
-      reinterpret_cast<void*>(moved(reinterpret_cast<std::uintptr_t>(image.at.fp)))};
+  void* const start[3] = {image.at.pc, image.bytes,
+                          reinterpret_cast<void*>(moved(reinterpret_cast<std::uintptr_t>(image.at.fp)))};
   walk w{frames, most, 0, copy, copy + image.size, true, interrupted};
   cairn_unwind_from(start, note_frame, &w);
   image.size = 0;

@@ -31,18 +31,18 @@ struct position {
 // The position of the function that it is used in, with all callee-saved registers in that function's frame. That
 // function must not return, nor come to an end of a scope it is in, while the position is in use.
 #if defined(__x86_64__)
-#define CAIRN_POSITION_HERE(at)                                                                             \
-  do {                                                                                                       \
-    __builtin_unwind_init();                                                                                 \
-    asm volatile("lea 1f(%%rip), %0\n1:\n\tmov %%rsp, %1" : "=&r"((at).pc), "=&r"((at).sp));                 \
-    (at).fp = __builtin_frame_address(0);                                                                    \
+#define CAIRN_POSITION_HERE(at)                                                              \
+  do {                                                                                       \
+    __builtin_unwind_init();                                                                 \
+    asm volatile("lea 1f(%%rip), %0\n1:\n\tmov %%rsp, %1" : "=&r"((at).pc), "=&r"((at).sp)); \
+    (at).fp = __builtin_frame_address(0);                                                    \
   } while (false)
 #else
-#define CAIRN_POSITION_HERE(at)                                                                             \
-  do {                                                                                                       \
-    __builtin_unwind_init();                                                                                 \
-    asm volatile("adr %0, 1f\n1:\n\tmov %1, sp" : "=&r"((at).pc), "=&r"((at).sp));                           \
-    (at).fp = __builtin_frame_address(0);                                                                    \
+#define CAIRN_POSITION_HERE(at)                                                    \
+  do {                                                                             \
+    __builtin_unwind_init();                                                       \
+    asm volatile("adr %0, 1f\n1:\n\tmov %1, sp" : "=&r"((at).pc), "=&r"((at).sp)); \
+    (at).fp = __builtin_frame_address(0);                                          \
   } while (false)
 #endif
 

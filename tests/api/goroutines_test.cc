@@ -211,7 +211,8 @@ TEST_P(Goroutines, OfManyAreAllThere) {
     EXPECT_TRUE(eventually([&] {
       const infos all = cairn::goroutines();
       std::size_t waiting = 0;
-      for (const goroutine_info& one : all) waiting += one.state == "waiting" && is_in(one, waits_at_the_gate);
+      for (const goroutine_info& one : all)
+        waiting += one.state == "waiting" && is_in(one, waits_at_the_gate);
       for (std::size_t i = 1; i < all.size(); ++i) EXPECT_LT(all[i - 1].id, all[i].id);
       return all.size() == n + 1 && waiting == n;
     }));

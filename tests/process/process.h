@@ -39,8 +39,10 @@ inline std::ostream& operator<<(std::ostream& os, const outcome& o) {
 [[noreturn]] inline void become(const char* program, char* const* argv, char* const* env, int out, int err) {
   dup2(out, STDOUT_FILENO);
   dup2(err, STDERR_FILENO);
-  const rlimit no_core{0, 0};
-  setrlimit(RLIMIT_CORE, &no_core);
+  rlimit core{0, 0};
+  getrlimit(RLIMIT_CORE, &core);
+  core.rlim_cur = 0;  // a program that is meant to leave one raises it again
+  setrlimit(RLIMIT_CORE, &core);
   execve(program, argv, env);
   _exit(127);
 }

@@ -3,14 +3,16 @@
 //
 // Programs that are sent SIGQUIT, by themselves, or that say what the scheduler does. The scene is the first argument.
 #include <cairn/cairn.h>
-#include <fcntl.h>
+#include <dlfcn.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <thread>
 
@@ -66,6 +68,13 @@ void quit() {
   kill(getpid(), SIGQUIT);
   for (;;) pause();
 }
+// Where this program may be in no state to do it.
+void quit_from_outside(useconds_t after_us) {
+  if (fork() != 0) return;
+  usleep(after_us);
+  kill(getppid(), SIGQUIT);
+  _exit(0);
+}
 
 // ---- scenes --------------------------------------------------------------------------------------------------------
 
@@ -82,12 +91,7 @@ void everything() {
 void nobody_runs() {
   for (int i = 0; i < 3; ++i) cairn::go(waits_for_ever);
   cairn::go([] { cairn::sleep_for(20s); });
-  // From outside: every P is idle then.
-  if (fork() == 0) {
-    usleep(300'000);
-    kill(getppid(), SIGQUIT);
-    _exit(0);
-  }
+  quit_from_outside(300'000);
   waits_for_ever();
 }
 void every_p_is_busy() {
@@ -99,22 +103,14 @@ void the_scheduler_is_stuck() {
   cairn::go(waits_for_ever);
   await_begun(1);
   cairn::go(holds_a_lock_of_the_runtime);
-  const auto until = std::chrono::steady_clock::now() + 20s;
-  while (begun.load() < 2 && std::chrono::steady_clock::now() < until) cairn::yield();
-  quit();
+  quit_from_outside(1'000'000);
+  for (;;) cairn::yield();
 }
 void the_world_is_stopped() {
   cairn::go(waits_for_ever);
   await_begun(1);
-  cairn::go([] {
-    while (begun.load() < 2) std::this_thread::yield();
-    kill(getpid(), SIGQUIT);
-  });
-  if (fork() == 0) {
-    usleep(1'000'000);
-    kill(getppid(), SIGQUIT);
-    _exit(0);
-  }
+  cairn::go(spins_for_ever);
+  quit_from_outside(1'000'000);
   stops_the_world();
 }
 void many() {
@@ -136,6 +132,57 @@ void a_deep_one() {
   await_begun(1);
   quit();
 }
+// What the list needs malloc for never returns.
+std::atomic<bool> demangler_hangs{false};
+
+void the_demangler_hangs() {
+  for (int i = 0; i < 3; ++i) cairn::go(waits_for_ever);
+  await_begun(3);
+  demangler_hangs = true;
+  quit();
+}
+
+// Its caller's frame pointer is no more: its frames cannot be followed, and trying to is a fault.
+[[gnu::noinline]] void waits_on_a_broken_stack() {
+  static_cast<void**>(__builtin_frame_address(0))[0] = reinterpret_cast<void*>(0x10000);
+  waits_for_ever();
+}
+[[gnu::noinline]] void calls_with_a_frame_pointer(std::size_t n) {
+  char* bytes = static_cast<char*>(__builtin_alloca(n));
+  asm volatile("" : : "r"(bytes) : "memory");
+  waits_on_a_broken_stack();
+  asm volatile("" : : "r"(bytes) : "memory");
+}
+void a_broken_stack() {
+  cairn::go(waits_for_ever);
+  cairn::go([] { calls_with_a_frame_pointer(static_cast<std::size_t>(begun.load()) + 100); });
+  await_begun(2);
+  cairn::go(waits_for_ever);
+  await_begun(3);
+  quit();
+}
+
+[[gnu::noinline]] void at_the_breakpoint() { asm volatile(""); }
+[[gnu::noinline]] void adds_and_waits(int a, int b) {
+  volatile int sum_of_both = a + b;
+  waits_for_ever();
+  asm volatile("" : : "r"(sum_of_both));
+}
+void for_gdb() {
+  cairn::go(adds_and_waits, 20, 22);
+  cairn::go(waits_on_its_thread);
+  cairn::go(sleeps_in_the_kernel);
+  await_begun(3);
+  cairn::go(spins_for_ever);
+  while (begun.load() < 4) cairn::yield();
+  std::this_thread::sleep_for(50ms);
+  at_the_breakpoint();
+}
+void for_gdb_by_core() {
+  for_gdb();
+  std::abort();
+}
+
 void own_handler() {
   cairn::go(waits_for_ever);
   kill(getpid(), SIGQUIT);
@@ -177,12 +224,24 @@ constexpr struct {
     {"the_world_is_stopped", the_world_is_stopped},
     {"many", many},
     {"a_deep_one", a_deep_one},
+    {"the_demangler_hangs", the_demangler_hangs},
+    {"a_broken_stack", a_broken_stack},
+    {"for_gdb", for_gdb},
+    {"for_gdb_by_core", for_gdb_by_core},
     {"own_handler", own_handler},
     {"in_a_forked_child", in_a_forked_child},
     {"some_work", some_work},
 };
 
 }  // namespace
+
+// In the place of the C++ runtime's.
+extern "C" char* __cxa_demangle(const char* name, char* out, std::size_t* size, int* status) {
+  while (demangler_hangs.load()) pause();
+  using function = char* (*)(const char*, char*, std::size_t*, int*);
+  static const auto real = reinterpret_cast<function>(dlsym(RTLD_NEXT, "__cxa_demangle"));
+  return real(name, out, size, status);
+}
 
 int main(int argc, char** argv) {
   if (argc < 2) return 127;

@@ -17,7 +17,6 @@ namespace {
 
 using process::outcome;
 using testing::HasSubstr;
-using testing::Not;
 using testing::StartsWith;
 
 outcome scene(const char* name, std::vector<std::string> env = {}) {
@@ -128,6 +127,22 @@ TEST(Quit, ElidesWhatIsTooDeep) {
   EXPECT_EQ(entries(o.err).size(), 2u) << o;
 }
 
+TEST(Quit, GoesOnWithoutBacktracesWhenNothingComesOut) {
+  const outcome o = scene("the_demangler_hangs");
+  EXPECT_EQ(o.exit_status, 2) << o;
+  EXPECT_THAT(o.err, HasSubstr("cairn: nothing came out for 10 seconds")) << o;
+  const std::regex heading("\ngoroutine [0-9]+ \\[[^\\]]+\\]");
+  const auto n = std::distance(std::sregex_iterator(o.err.begin(), o.err.end(), heading), {});
+  EXPECT_GE(n, 4) << o;
+}
+
+TEST(Quit, AStackThatCannotBeReadCostsThatOneOnly) {
+  const outcome o = scene("a_broken_stack");
+  EXPECT_EQ(o.exit_status, 2) << o;
+  EXPECT_THAT(o.err, HasSubstr("the stack cannot be read")) << o;
+  EXPECT_EQ(with(entries(o.err), "waits_for_ever").size(), 2u) << o;
+}
+
 TEST(Quit, IsLeftToAHandlerOfTheProgram) {
   const outcome o = scene("own_handler");
   EXPECT_EQ(o.exit_status, 0) << o;
@@ -147,7 +162,8 @@ TEST(Schedtrace, LinesAreLaidOutAsGos) {
   const outcome o = scene("some_work", {"CAIRNDEBUG=schedtrace=50"});
   EXPECT_EQ(o.exit_status, 0) << o;
   const std::regex line(
-      "SCHED [0-9]+ms: gomaxprocs=2 idleprocs=[0-2] threads=[0-9]+ spinningthreads=[0-9]+ needspinning=[0-9]+ "
+      "SCHED [0-9]+ms: gomaxprocs=2 idleprocs=[0-2] threads=[0-9]+ spinningthreads=[0-9]+ "
+      "needspinning=[0-9]+ "
       "idlethreads=[0-9]+ runqueue=[0-9]+ \\[ [0-9]+ [0-9]+ \\] schedticks=\\[ [0-9]+ [0-9]+ \\]");
   std::istringstream lines(o.err);
   int n = 0;
@@ -168,16 +184,22 @@ TEST(Schedtrace, DetailsHaveALineForEachPMAndG) {
   EXPECT_EQ(o.exit_status, 0) << o;
   const std::string n = "([0-9]+|nil)";
   const std::regex line(
-      "SCHED [0-9]+ms: gomaxprocs=2 idleprocs=[0-2] threads=[0-9]+ spinningthreads=[0-9]+ needspinning=[0-9]+ "
+      "SCHED [0-9]+ms: gomaxprocs=2 idleprocs=[0-2] threads=[0-9]+ spinningthreads=[0-9]+ "
+      "needspinning=[0-9]+ "
       "idlethreads=[0-9]+ runqueue=[0-9]+ gcwaiting=(true|false) nmidlelocked=[0-9]+ stopwait=[0-9]+ "
       "sysmonwait=(true|false)"
-      "|  P[0-9]+: status=[0-9] schedtick=[0-9]+ syscalltick=[0-9]+ m=" + n +
+      "|  P[0-9]+: status=[0-9] schedtick=[0-9]+ syscalltick=[0-9]+ m=" +
+      n +
       " runqsize=[0-9]+ gfreecnt=[0-9]+ timerslen=[0-9]+"
-      "|  M[0-9]+: p=" + n + " curg=" + n +
-      " mallocing=0 throwing=0 preemptoff=[a-z]* locks=[0-9]+ dying=0 spinning=(true|false) blocked=(true|false) "
-      "lockedg=" + n +
+      "|  M[0-9]+: p=" +
+      n + " curg=" + n +
+      " mallocing=0 throwing=0 preemptoff=[a-z]* locks=[0-9]+ dying=0 spinning=(true|false) "
+      "blocked=(true|false) "
+      "lockedg=" +
+      n +
       "|  M: the list is in use, or longer"
-      "|  G[0-9]+: status=[0-9]\\([^)]*\\) m=" + n + " lockedm=" + n);
+      "|  G[0-9]+: status=[0-9]\\([^)]*\\) m=" +
+      n + " lockedm=" + n);
   std::istringstream lines(o.err);
   int goroutines = 0;
   for (std::string text; std::getline(lines, text);) {
