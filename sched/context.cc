@@ -73,13 +73,6 @@ void make_context(context& c, char* high, void (*entry)()) noexcept {
   c.sp = saved;
 }
 
-bool has_not_begun(const context& c) noexcept {
-#if defined(__x86_64__)
-  constexpr int k_continues_at = 0;
-#else
-  constexpr int k_continues_at = 1;
-#endif
-  return static_cast<void**>(c.sp)[k_continues_at] == reinterpret_cast<void*>(&cairn_context_entry);
-}
+bool is_entry(const void* pc) noexcept { return pc == reinterpret_cast<const void*>(&cairn_context_entry); }
 
 }  // namespace cairn::sched

@@ -53,8 +53,8 @@ inline constexpr int k_context_bytes = 16;
 // no exception leaves it.
 void make_context(context& c, char* high, void (*entry)()) noexcept;
 
-// Whether the context has not been switched to since it was made.
-bool has_not_begun(const context& c) noexcept;
+// Whether this is where contexts continue that have not been switched to since they were made.
+bool is_entry(const void* pc) noexcept;
 
 // Continues `to`; what ran until now is `from`, and this returns when somebody switches to that, maybe on another
 // thread. `from` is written before the first instruction of `to`, so `to` may hand it on; but that is on the same

@@ -17,14 +17,6 @@
 #include "sched/records.h"
 #include "sched/registry.h"
 
-// Plain fields of goroutines are read while their owners may write them; what comes out counts only if the goroutine
-// turns out to have been the same, and standing still, all the while.
-#if defined(__clang__)
-#define CAIRN_LOOKS __attribute__((no_sanitize("thread")))
-#else
-#define CAIRN_LOOKS __attribute__((no_sanitize_thread))
-#endif
-
 namespace cairn::sched {
 
 std::string_view name_of(activity doing) noexcept {
@@ -60,15 +52,15 @@ CAIRN_LOOKS std::uint64_t id_of(const goroutine& g) noexcept {
 CAIRN_LOOKS position position_of(const goroutine& g) noexcept {
   if (*const_cast<char* const volatile*>(&g.self.high) == nullptr) return {};
   std::atomic_thread_fence(std::memory_order_acquire);  // with prepare
-  const context at = g.self.at;
-  if (at.sp == nullptr || has_not_begun(at)) return {};
-  void** saved = static_cast<void**>(at.sp);
+  void** saved = static_cast<void**>(*const_cast<void* const volatile*>(&g.self.at.sp));
+  if (saved == nullptr) return {};
   char* sp = reinterpret_cast<char*>(saved) + k_context_bytes;
 #if defined(__x86_64__)
-  return {saved[0], sp, saved[1]};
+  const position at{saved[0], sp, saved[1]};
 #else
-  return {saved[1], sp, saved[0]};
+  const position at{saved[1], sp, saved[0]};
 #endif
+  return is_entry(at.pc) ? position{} : at;
 }
 
 CAIRN_LOOKS const void* function_of(const goroutine& g) noexcept {
@@ -105,12 +97,10 @@ CAIRN_LOOKS bool copy_standing(const goroutine& g, g_status status, sighting& se
   const std::uint32_t runs = g.runs.load(std::memory_order_acquire);
   if (g.running_on.load(std::memory_order_acquire) != nullptr) return false;
   stack.size = 0;
-  const position at = position_of(g);
-  if (at.pc == nullptr) {
-    if (status == g_status::runnable) seen.begins_with = function_of(g);
-  } else if (status == g_status::waiting || !g.is_main) {  // main's stack is unmapped at its end
-    copy_stack(stack, at, g.self.low, g.self.high);
-  }
+  // Main's stack is unmapped when it ends, which one that waits, and is held, does not.
+  const position at = status == g_status::waiting || !g.is_main ? position_of(g) : position{};
+  if (at.pc != nullptr) copy_stack(stack, at, g.self.low, g.self.high);
+  else if (status == g_status::runnable) seen.begins_with = function_of(g);
   std::atomic_thread_fence(std::memory_order_acquire);  // with count_run
   return g.running_on.load(std::memory_order_relaxed) == nullptr &&
          g.runs.load(std::memory_order_relaxed) == runs;

@@ -19,6 +19,14 @@
 #include "sched/goroutine.h"
 #include "sched/unwind.h"
 
+// Plain fields of goroutines are read while their owners may write them; what comes out counts only if the goroutine
+// turns out to have been the same, and standing still, all the while.
+#if defined(__clang__)
+#define CAIRN_LOOKS __attribute__((no_sanitize("thread")))
+#else
+#define CAIRN_LOOKS __attribute__((no_sanitize_thread))
+#endif
+
 namespace cairn::sched {
 
 // "mutex lock", "sleep": as in Go's messages where Go has the same.

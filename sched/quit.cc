@@ -68,7 +68,8 @@ bool ask_for_copy(m& thread, stack_image& stack, std::int64_t& budget) noexcept 
 }
 
 // Of a thread that stands in the runtime and stays there for now.
-bool copy_from_afar(const m& thread, const goroutine& g, sighting& seen, stack_image& stack) noexcept {
+CAIRN_LOOKS bool copy_from_afar(const m& thread, const goroutine& g, sighting& seen,
+                                stack_image& stack) noexcept {
   const std::uint32_t state = thread.state.load(std::memory_order_acquire);
   if (state == k_running || state == k_requested) return false;
   const position at{thread.saved_pc, thread.saved_sp, thread.saved_fp};

@@ -38,22 +38,17 @@ struct thread_line {
   bool spinning, blocked, unfreezable;
 };
 
-std::int64_t id_of(const goroutine* g) noexcept {
+// Here and below fields are read that others may be writing: what is printed may be old.
+CAIRN_LOOKS std::int64_t id_of(const goroutine* g) noexcept {
   return g != nullptr ? static_cast<std::int64_t>(g->id) : -1;
 }
+CAIRN_LOOKS std::int64_t id_of(const m* thread) noexcept { return thread != nullptr ? thread->tid : -1; }
 
-// Plain fields of other threads: what is printed may be old.
-#if defined(__clang__)
-__attribute__((no_sanitize("thread")))
-#else
-__attribute__((no_sanitize_thread))
-#endif
-thread_line
-look_at(const m& thread) noexcept {
+CAIRN_LOOKS thread_line look_at(const m& thread) noexcept {
   const auto* pp = reinterpret_cast<const p*>(thread.proc.load(std::memory_order_acquire) &
                                               ~std::uintptr_t{1});
   thread_line line{};
-  line.id = thread.tid;
+  line.id = id_of(&thread);
   line.p = pp != nullptr ? pp->id : -1;
   line.g = id_of(thread.current_goroutine.load(std::memory_order_acquire));
   line.locked = id_of(*const_cast<goroutine* const volatile*>(&thread.locked));
@@ -121,9 +116,8 @@ void print_goroutines() noexcept {
     const m* on = g.running_on.load(std::memory_order_acquire);
     message line;
     line << "  G" << seen.id << ": status=" << number_of(seen.doing) << "("
-         << (seen.doing == activity::waiting ? name_of(seen.why) : "")
-         << ") m=" << number_or_nil{on != nullptr ? on->tid : -1}
-         << " lockedm=" << number_or_nil{seen.is_locked && on != nullptr ? on->tid : -1} << "\n";
+         << (seen.doing == activity::waiting ? name_of(seen.why) : "") << ") m=" << number_or_nil{id_of(on)}
+         << " lockedm=" << number_or_nil{seen.is_locked ? id_of(on) : -1} << "\n";
     line.send();
   });
 }
@@ -142,7 +136,7 @@ void print_procs(int n) noexcept {
     message line;
     line << "  P" << i << ": status=" << number_of(is)
          << " schedtick=" << pp.tick.load(std::memory_order_relaxed)
-         << " syscalltick=0 m=" << number_or_nil{owner != nullptr ? owner->tid : -1}
+         << " syscalltick=0 m=" << number_or_nil{id_of(owner)}
          << " runqsize=" << pp.queue.size() + (pp.queue.peek_next() != nullptr ? 1 : 0)
          << " gfreecnt=0 timerslen=" << pp.timing.active() << "\n";
     line.send();

@@ -61,18 +61,18 @@ gate* the_gate;
 std::atomic<bool> stop{false};
 std::atomic<std::uint64_t> its_id{0};
 
-[[gnu::noinline, gnu::noclone]] void waits_at_the_gate() {
+[[gnu::noinline]] void waits_at_the_gate() {
   the_gate->pass();
   asm volatile("");
 }
-[[gnu::noinline, gnu::noclone]] void calls_one_that_waits() {
+[[gnu::noinline]] void calls_one_that_waits() {
   waits_at_the_gate();
   asm volatile("");
 }
-[[gnu::noinline, gnu::noclone]] void spins() {
+[[gnu::noinline]] void spins() {
   while (!stop.load(std::memory_order_relaxed)) asm volatile("");
 }
-[[gnu::noinline, gnu::noclone]] void sleeps_in_the_kernel() {
+[[gnu::noinline]] void sleeps_in_the_kernel() {
   cairn::blocking([] {
     while (!stop.load()) std::this_thread::sleep_for(1ms);
   });
@@ -222,7 +222,7 @@ TEST_P(Goroutines, OfManyAreAllThere) {
   });
 }
 
-[[gnu::noinline, gnu::noclone]] int goes_deep(int depth) {
+[[gnu::noinline]] int goes_deep(int depth) {
   volatile char frame[512];
   frame[0] = static_cast<char>(depth);
   if (depth == 0) waits_at_the_gate();
