@@ -22,9 +22,9 @@
 // Plain fields of goroutines are read while their owners may write them; what comes out counts only if the goroutine
 // turns out to have been the same, and standing still, all the while.
 #if defined(__clang__)
-#define CAIRN_LOOKS __attribute__((no_sanitize("thread")))
+#define CAIRN_LOOKS __attribute__((no_sanitize("thread", "address")))
 #else
-#define CAIRN_LOOKS __attribute__((no_sanitize_thread))
+#define CAIRN_LOOKS __attribute__((no_sanitize_thread, no_sanitize_address))
 #endif
 
 namespace cairn::sched {

@@ -28,6 +28,7 @@ namespace {
 
 cairn::sync::wait_group never;
 std::atomic<int> begun{0};
+std::atomic<bool> is_stuck{false};
 
 [[gnu::noinline]] void waits_for_ever() {
   ++begun;
@@ -51,12 +52,12 @@ std::atomic<int> begun{0};
 [[gnu::noinline]] void holds_a_lock_of_the_runtime() {
   cairn::sched::runtime_section section;
   cairn::heap::lock_guard held(cairn::sched::sch.lock);
-  ++begun;
+  is_stuck = true;
   for (;;) asm volatile("");
 }
 [[gnu::noinline]] void stops_the_world() {
   cairn::sched::with_world_stopped("test", [](const cairn::sched::world_stopped&) {
-    ++begun;
+    is_stuck = true;
     for (;;) pause();
   });
 }
@@ -68,12 +69,14 @@ void quit() {
   kill(getpid(), SIGQUIT);
   for (;;) pause();
 }
-// Where this program may be in no state to do it.
-void quit_from_outside(useconds_t after_us) {
-  if (fork() != 0) return;
-  usleep(after_us);
-  kill(getppid(), SIGQUIT);
-  _exit(0);
+// By a thread that the runtime does not know, for the others may be in no state to do it.
+template <class P>
+void quit_when(P ready) {
+  std::thread([ready] {
+    while (!ready()) std::this_thread::sleep_for(1ms);
+    std::this_thread::sleep_for(300ms);
+    kill(getpid(), SIGQUIT);
+  }).detach();
 }
 
 // ---- scenes --------------------------------------------------------------------------------------------------------
@@ -91,7 +94,7 @@ void everything() {
 void nobody_runs() {
   for (int i = 0; i < 3; ++i) cairn::go(waits_for_ever);
   cairn::go([] { cairn::sleep_for(20s); });
-  quit_from_outside(300'000);
+  quit_when([] { return begun.load() == 4; });
   waits_for_ever();
 }
 void every_p_is_busy() {
@@ -103,14 +106,14 @@ void the_scheduler_is_stuck() {
   cairn::go(waits_for_ever);
   await_begun(1);
   cairn::go(holds_a_lock_of_the_runtime);
-  quit_from_outside(1'000'000);
+  quit_when([] { return is_stuck.load(); });
   for (;;) cairn::yield();
 }
 void the_world_is_stopped() {
   cairn::go(waits_for_ever);
   await_begun(1);
   cairn::go(spins_for_ever);
-  quit_from_outside(1'000'000);
+  quit_when([] { return is_stuck.load(); });
   stops_the_world();
 }
 void many() {
