@@ -227,9 +227,26 @@ void timing::measure(measured& out) {
   sum_up(out);
 }
 
+// Half as much again as the graph and the stacks need, so that every cycle frees about half of what it looks at.
+std::size_t roomy_limit() {
+  cairn::gc::stats now = cairn::gc::read_stats();
+  constexpr std::size_t k_mib = 1 << 20;
+  std::size_t bytes = now.heap_live_bytes / 2 * 3 + now.metadata_bytes + now.stack_bytes + 8 * k_mib;
+  return (bytes + k_mib - 1) / k_mib * k_mib;
+}
+
+void apply_limit(const setting& how, measured& out) {
+  if (!how.has_limit) return;
+  std::size_t limit = how.limit_bytes != 0 ? how.limit_bytes : roomy_limit();
+  cairn::gc::set_memory_limit(limit);
+  cairn::gc::set_percent(cairn::gc_off);
+  out.limit_bytes = static_cast<double>(limit);
+}
+
 void timing::run(measured& out) {
   try {
     line_up();
+    apply_limit(out.how, out);
     measure(out);
   } catch (...) {
     // A goroutine or a thread could not be started: those that were must not outlive this object.
@@ -249,22 +266,6 @@ std::uint64_t timing::wrong_answers() {
   bool sound = cairn::gc::verify();
   if (!sound) std::fprintf(stderr, "the collector's verify() found a fault\n");
   return wrong + !fault.empty() + !sound;
-}
-
-// Half as much again as the graph needs, so that every cycle frees about half of what it looks at.
-std::size_t roomy_limit() {
-  cairn::gc::stats now = cairn::gc::read_stats();
-  constexpr std::size_t k_mib = 1 << 20;
-  std::size_t bytes = now.heap_live_bytes / 2 * 3 + now.metadata_bytes + now.stack_bytes + 8 * k_mib;
-  return (bytes + k_mib - 1) / k_mib * k_mib;
-}
-
-void apply_limit(const setting& how, measured& out) {
-  if (!how.has_limit) return;
-  std::size_t limit = how.limit_bytes != 0 ? how.limit_bytes : roomy_limit();
-  cairn::gc::set_memory_limit(limit);
-  cairn::gc::set_percent(cairn::gc_off);
-  out.limit_bytes = static_cast<double>(limit);
 }
 
 }  // namespace
@@ -290,7 +291,6 @@ measured run_setting(const records& from, const setting& how, const plan& what) 
         out.build_s = std::chrono::duration<double>(clock::now() - begin).count();
         cairn::gc::collect();
         out.live_bytes = static_cast<double>(cairn::gc::read_stats().heap_live_bytes);
-        apply_limit(how, out);
         timing timed(from, subject.get(), what);
         timed.run(out);
         out.wrong = timed.wrong_answers();
