@@ -195,6 +195,14 @@ bool go_on_with_next(m& self, goroutine& over) noexcept {
   return true;
 }
 
+// What an earlier goroutine left just below: a frame of this one's with a gap in it, over which it parks, would keep
+// that alive. (512 bytes: two thousand that waited on stacks used before kept 2250 of 6000 dead objects, and 1 since.)
+[[gnu::noinline]] void wipe_below() noexcept {
+  char leftovers[512];
+  std::memset(leftovers, 0, sizeof leftovers);
+  asm volatile("" : : "r"(leftovers) : "memory");
+}
+
 // The bottom of every goroutine's stack.
 [[noreturn]] void entry() noexcept {
   current()->current_goroutine.load(std::memory_order_relaxed)->self.annotation.after_switch();
@@ -202,6 +210,7 @@ bool go_on_with_next(m& self, goroutine& over) noexcept {
   for (;;) {
     goroutine* g = current()->current_goroutine.load(std::memory_order_relaxed);
     leave_section();
+    wipe_below();
     run_goroutine(g);
     if (!go_on_with_next(enter_section(), *g)) leave_for_good();
   }
