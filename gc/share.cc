@@ -73,7 +73,8 @@ std::size_t mark_until(sched::m& self, std::uint64_t until) noexcept {
   const std::size_t scanned = mark_until(self, watch.began() + k_slice_ns);
   const sched::stopwatch::interval took = watch.stop();
   g_state.spent.fetch_sub(k_slice_ns, std::memory_order_relaxed);
-  count(took.ns);
+  // The kernel may have given the processor to others meanwhile: that is not marking.
+  count(std::min<std::uint64_t>(took.ns, 2 * k_slice_ns));
   if (scanned != 0) rt().mark.add_credit(scanned);
   else if (!guest::any_work() && rt().mark.guests_inside.load(std::memory_order_relaxed) == 0)
     tell_there_is_no_work();
@@ -93,7 +94,8 @@ void make_up(marker& m, std::int64_t wanted_ns) noexcept {
   const std::uint64_t until = began + static_cast<std::uint64_t>(std::min(wanted_ns, k_own_slice_ns));
   while (m.drain_beside(64, SIZE_MAX) && now_ns() < until) {
   }
-  g_state.spent.fetch_add(static_cast<std::int64_t>(now_ns() - began), std::memory_order_relaxed);
+  g_state.spent.fetch_add(std::min(static_cast<std::int64_t>(now_ns() - began), k_own_slice_ns),
+                          std::memory_order_relaxed);
   m.slice = slice;
   slice->publish(m);
 }

@@ -57,6 +57,55 @@ void remove(cancel_node& above, context_link& link) noexcept {
   link.next = link.previous = nullptr;
 }
 
+// ---- below a stop token ---------------------------------------------------------------------------------------------
+
+// The token's state is no root, so nothing but handles keeps the node that it calls; and who waits for a node's channel
+// has no handle any more, nor has a function that is to be called. So the node is a root from the first such wait
+// below it, and as long as a function is linked below it, until it is cancelled.
+struct on_stop {
+  cancel_node* node;  // the object that this lies in
+  void operator()() const { cancel_context(*node, static_cast<int>(context_errc::canceled), nullptr); }
+};
+// Until its destructor has run, the token may call.
+struct stop_node : cancel_node {
+  std::optional<std::stop_callback<on_stop>> callback;
+  std::atomic<unsigned> keepers{0};
+  std::atomic<void**> kept{nullptr};  // a root of its own while there are keepers
+};
+constexpr char k_is_stop_node = 0;  // its address, as the type of a key that nobody has
+
+stop_node* as_stop_node(cancel_node* n) noexcept {
+  return n->key_type == &k_is_stop_node ? static_cast<stop_node*>(n) : nullptr;
+}
+
+void hold(stop_node& n) {
+  void** none = nullptr;
+  void** const slot = root_acquire(&n);
+  if (!n.kept.compare_exchange_strong(none, slot, std::memory_order_acq_rel, std::memory_order_acquire))
+    root_release(slot);
+}
+void let_go(stop_node& n) noexcept {
+  if (void** slot = n.kept.exchange(nullptr, std::memory_order_acq_rel)) root_release(slot);
+}
+
+void keep_tokens_above(cancel_node& n) {
+  for (cancel_node* at = &n; at != nullptr; at = at->above.get()) {
+    stop_node* s = as_stop_node(at);
+    if (s != nullptr && s->keepers.fetch_add(1, std::memory_order_acq_rel) == 0) hold(*s);
+  }
+}
+// What keep_tokens_above kept. One that came between the last keeper's end and let_go has found the old root.
+void free_tokens_above(cancel_node& n) noexcept {
+  for (cancel_node* at = &n; at != nullptr; at = at->above.get()) {
+    stop_node* s = as_stop_node(at);
+    if (s == nullptr || s->keepers.fetch_sub(1, std::memory_order_acq_rel) != 1) continue;
+    let_go(*s);
+    if (s->keepers.load(std::memory_order_acquire) != 0) hold(*s);
+  }
+}
+
+// ---- cancelling ----------------------------------------------------------------------------------------------------
+
 // One node. Returns what is below it.
 context_link* settle(cancel_node& n, int code, context_cause* cause) {
   context_link* below = nullptr;
@@ -79,6 +128,7 @@ context_link* settle(cancel_node& n, int code, context_cause* cause) {
   n.over.store(true, std::memory_order_release);  // with context_code
   if (alarm) alarm->stop();
   if (stopper != nullptr) stopper->source.request_stop();
+  if (stop_node* token = as_stop_node(&n)) let_go(*token);
   return below;
 }
 
@@ -137,7 +187,8 @@ void cancel_context(cancel_node& n, int code, context_cause* cause) {
 }
 
 void cancel_by_deadline(cancel_node& n, steady_clock::time_point when) {
-  const auto left = when - steady_clock::now();
+  const auto now = steady_clock::now();
+  const auto left = when <= now ? nanoseconds::zero() : when - now;  // time_point::min() is far away
   const auto code = static_cast<int>(context_errc::deadline_exceeded);
   if (left <= left.zero()) return cancel_context(n, code, nullptr);
   const timer alarm = cairn::after_func(left, [node = &n] {
@@ -153,16 +204,24 @@ void cancel_by_deadline(cancel_node& n, steady_clock::time_point when) {
 }
 
 bool link_function(cancel_node& n, context_link& function) {
-  const locked held(n);
-  if (is_cancelled(n)) return false;
-  insert(n, function);
-  return true;
+  keep_tokens_above(n);
+  bool is_late = false;
+  {
+    const locked held(n);
+    is_late = is_cancelled(n);
+    if (!is_late) insert(n, function);
+  }
+  if (is_late) free_tokens_above(n);
+  return !is_late;
 }
 
 bool unlink_function(cancel_node& n, context_link& function) noexcept {
-  const locked held(n);
-  if (is_cancelled(n) || !function.is_linked) return false;
-  remove(n, function);
+  {
+    const locked held(n);
+    if (is_cancelled(n) || !function.is_linked) return false;
+    remove(n, function);
+  }
+  free_tokens_above(n);
   return true;
 }
 
@@ -180,7 +239,10 @@ recv_chan<void> done_channel(cancel_node& n) {
     }
     if (must_close) fresh.close();
     is_closed = is_closed || must_close;
-    if (!fresh) fresh = make_chan<void>();
+    if (!fresh) {
+      fresh = make_chan<void>();
+      if (n.code.load(std::memory_order_relaxed) == 0) keep_tokens_above(n);
+    }
   }
 }
 
@@ -234,15 +296,6 @@ class category : public std::error_category {
     }
     return "unknown context error";
   }
-};
-
-struct on_stop {
-  cancel_node* node;  // the object that this lies in
-  void operator()() const { cancel_context(*node, static_cast<int>(context_errc::canceled), nullptr); }
-};
-// Until its destructor has run, the token may call.
-struct stop_node : cancel_node {
-  std::optional<std::stop_callback<on_stop>> callback;
 };
 
 }  // namespace
@@ -330,6 +383,7 @@ context without_cancel(context parent) {
 
 context with_stop_token(context parent, std::stop_token token) {
   auto* n = detail::make_kept<detail::stop_node>();
+  n->key_type = &detail::k_is_stop_node;
   detail::context_node* above = context_access::node(parent);
   n->parent = above;
   n->canceller = n;

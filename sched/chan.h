@@ -137,10 +137,12 @@ chan_status take(chan_core& c, void* slot, chan_wait*& peer) noexcept;
 
 // ---- without -------------------------------------------------------------------------------------------------------
 
-// False: at one moment during the call it was not.
+// False: at one moment during the call it was not. Full first: it was open at that moment if it is afterwards.
+// (The other way round an unbuffered channel's close may have emptied the queue in between.)
 inline bool may_be_sent_to(const chan_core& c) noexcept {
-  if (c.closed.load(std::memory_order_acquire)) return true;
-  return c.capacity == 0 ? !c.receivers.empty() : c.count.load(std::memory_order_acquire) != c.capacity;
+  const bool is_full = c.capacity == 0 ? c.receivers.empty()
+                                       : c.count.load(std::memory_order_acquire) == c.capacity;
+  return !is_full || c.closed.load(std::memory_order_acquire);
 }
 inline bool has_none(const chan_core& c) noexcept {
   return c.capacity == 0 ? c.senders.empty() : c.count.load(std::memory_order_acquire) == 0;

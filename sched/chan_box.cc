@@ -102,6 +102,7 @@ chan_box* take_spare_box(chan_core* c) {
 }
 
 void give_spare_box(chan_core* c, chan_box* box) noexcept {
+  if (c == nullptr) return;  // the value for a null channel could not be made
   constexpr std::size_t k_most = 1000;
   runtime_section section;
   c->lock.lock();

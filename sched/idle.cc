@@ -431,6 +431,7 @@ namespace {
 // Its goroutine has parked, and nothing else may run on this thread.
 void await_locked(m& self) noexcept {
   if (p* pp = drop_p(self)) hand_off(*pp);
+  else rouse_sleeper();  // what it waits for may be a timer or a descriptor, and this thread does not come by
   sleep_on_note(self);
 }
 

@@ -116,7 +116,7 @@ bool start_limit(io_wait& w, std::int64_t deadline) noexcept {
   if (deadline == INT64_MAX) return true;
   p* pp = own_p(*current());
   if (!(pp != nullptr ? *pp : *proc_at(0)).timing.start(w.limit, deadline).done) return false;
-  if (pp == nullptr) interrupt_sleeper();
+  if (pp == nullptr) rouse_sleeper();
   return true;
 }
 

@@ -389,7 +389,8 @@ goroutine* new_goroutine() noexcept {
   g->cancel = nullptr;
   g->became.store(goroutine::fate::alive, std::memory_order_relaxed);
   // Black: it has no stack, and its function is shaded by who makes it. Before it is no free record any more.
-  g->scan.store(scan_epoch.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  // Not a plain store: somebody may hold the record for the goroutine that it was.
+  g->set_colour(scan_epoch.load(std::memory_order_relaxed));
   return g;
 }
 

@@ -79,14 +79,6 @@ void drop_waiting() noexcept {
   });
 }
 
-void drop_those_without_stack() noexcept CAIRN_REQUIRES(sch.lock) {
-  while (goroutine* g = sch.without_stack) {
-    sch.without_stack = g->next;
-    sch.n_without_stack.fetch_sub(1, std::memory_order_relaxed);
-    drop(g);
-  }
-}
-
 // Frozen ones come into the rings too, with others from the global queue.
 void drop_unless_frozen(goroutine* g) noexcept {
   if (!is_frozen(*g)) return drop(g);
@@ -96,14 +88,17 @@ void drop_unless_frozen(goroutine* g) noexcept {
 
 void drop_runnable() noexcept {
   runtime_section section;
-  goroutine* list = nullptr;
+  goroutine *list = nullptr, *without_stack = nullptr;
   {
     heap::lock_guard held(sch.lock);
-    drop_those_without_stack();
+    without_stack = std::exchange(sch.without_stack, nullptr);
+    sch.n_without_stack.store(0, std::memory_order_relaxed);
     list = std::exchange(sch.head, nullptr);
     sch.tail = nullptr;
     sch.queued.store(0, std::memory_order_relaxed);
   }
+  // Without the lock: who waits for one that is dropped is put into the queue.
+  while (without_stack != nullptr) drop(std::exchange(without_stack, without_stack->next));
   while (list != nullptr) drop_unless_frozen(std::exchange(list, list->next));
   goroutine* got[run_queue::k_slots / 2];
   for (int i = 0; i < procs_made(); ++i) {

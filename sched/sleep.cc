@@ -8,6 +8,7 @@
 #include "sched/futex.h"
 #include "sched/handshake.h"
 #include "sched/scheduler.h"
+#include "sched/sleeper.h"
 
 namespace cairn::sched {
 namespace {
@@ -34,7 +35,7 @@ void start_alarm(void* arg) noexcept {
     ready(g);
     return;
   }
-  if (pp == nullptr) interrupt_sleeper();
+  if (pp == nullptr) rouse_sleeper();
 }
 
 bool cancel_sleep(goroutine&, void* arg) noexcept { return timers::stop(static_cast<sleeper*>(arg)->alarm); }

@@ -35,7 +35,11 @@ void add_name(message& line, const symbol& s) noexcept {
   }
   // NOLINTNEXTLINE(bugprone-suspicious-stringview-data-usage): the tables' names end in zeros
   char* demangled = abi::__cxa_demangle(s.name.data(), nullptr, nullptr, nullptr);
-  line << (demangled != nullptr ? std::string_view(demangled) : s.name);
+  std::string_view name = demangled != nullptr ? std::string_view(demangled) : s.name;
+  // A part of the function that the compiler has put elsewhere, because it is cold or specialised, is the function.
+  if (const std::size_t clone = name.find(" [clone"); clone != std::string_view::npos)
+    name = name.substr(0, clone);
+  line << name;
   std::free(demangled);
 }
 

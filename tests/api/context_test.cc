@@ -397,4 +397,37 @@ TEST(ContextMemory, GoesWithTheLastHandle) {
   source.request_stop();
 }
 
+// The token's own state keeps nothing alive: who waits does.
+TEST(ContextMemory, ATokenReachesWhoeverWaitsThoughNoHandleIsLeft) {
+  on_one_and_two_procs([] {
+    std::stop_source source;
+    std::atomic<bool> called{false};
+    cairn::spawn([&] {
+      auto ctx = cairn::with_stop_token(cairn::background(), source.get_token());
+      cairn::after_func(cairn::with_cancel(ctx).first, [&] { called = true; });
+    }).get();
+    auto waiter = cairn::spawn([&] {
+      cairn::recv_chan<void> done;
+      {
+        auto ctx = cairn::with_stop_token(cairn::background(), source.get_token());
+        done = cairn::with_cancel(ctx).first.done();
+      }
+      return done.recv();
+    });
+    for (int i = 0; i < 3; ++i) {
+      cairn::gc::collect();
+      cairn::sleep_for(1ms);
+    }
+    source.request_stop();
+    EXPECT_FALSE(waiter.get());
+    EXPECT_TRUE(eventually([&] { return called.load(); }));
+  });
+}
+
+TEST(ContextMemory, ADeadlineBeforeAllTimeHasPassed) {
+  auto [ctx, cancel] = cairn::with_deadline(cairn::background(), std::chrono::steady_clock::time_point::min());
+  EXPECT_EQ(ctx.err(), cairn::context_errc::deadline_exceeded);
+  cancel();
+}
+
 }  // namespace

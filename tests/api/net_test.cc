@@ -19,6 +19,7 @@
 #include <random>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <vector>
 
 #include "api/procs.h"
@@ -232,6 +233,29 @@ TEST_P(Net, ALockedGoroutineWaitsOnItsThread) {
       cairn::yield();
     }
     EXPECT_TRUE(reader.get());
+  });
+}
+
+// It sleeps in the kernel without saying so; its P goes to the other, and idles. Then nobody is on its way to sleep.
+TEST_P(Net, ALockedGoroutineThatHasLostItsPIsWoken) {
+  run([] {
+    pipe_ends p;
+    std::thread writer;
+    auto reader = cairn::spawn([&] {
+      cairn::lock_os_thread here;
+      for (int i = 0; i < 8; ++i) cairn::go([] {});
+      ::usleep(50'000);
+      cairn::sleep_for(std::chrono::milliseconds(1));
+      for (int i = 0; i < 8; ++i) cairn::go([] {});
+      ::usleep(50'000);
+      writer = std::thread([&] {
+        ::usleep(20'000);
+        p.put();
+      });
+      return cairn::wait_readable(p.out) && p.take();
+    });
+    EXPECT_TRUE(reader.get());
+    writer.join();
   });
 }
 
