@@ -255,7 +255,7 @@ TEST(SetPercent, GarbageIsCollectedByTheHeapsGrowth) {
   const int start = gc::set_percent(100);
   gc::collect();
   const gc::stats a = gc::read_stats();
-  make_garbage(128 << 20);
+  make_garbage(384 << 20);
   const gc::stats b = gc::read_stats();
   EXPECT_TRUE(more_cycles_than(a.gc_cycles + 4));
   EXPECT_EQ(b.forced_cycles, a.forced_cycles);
@@ -282,12 +282,14 @@ TEST(SetPercent, ASmallerOneCollectsMoreOften) {
 }
 
 TEST(SetPercent, TheGoalFollowsIt) {
-  root<std::byte> live = cairn::make_gc_bytes(32 << 20).data();
   const int start = gc::set_percent(100);
+  gc::collect();
+  const std::size_t without = gc::read_stats().heap_goal_bytes;  // of static data, which sanitizers make large
+  root<std::byte> live = cairn::make_gc_bytes(32 << 20).data();
   gc::collect();
   const std::size_t at_100 = gc::read_stats().heap_goal_bytes;
   EXPECT_GE(at_100, 60u << 20);
-  EXPECT_LE(at_100, 90u << 20);
+  EXPECT_LE(at_100, without + (70u << 20));
   gc::set_percent(50);
   gc::collect();
   const std::size_t at_50 = gc::read_stats().heap_goal_bytes;
