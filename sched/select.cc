@@ -42,7 +42,10 @@ chan_status attempt(chan_case& k, chan_wait*& peer) noexcept {
 
 // Of the worker's P, or of all threads that have none. In a section.
 std::uint64_t random_bits() noexcept {
-  if (p* pp = own_p(*current())) return next_random(*pp);
+  m& self = *current();
+  // Else there may be no scheduler yet, which own_p asks about.
+  p* pp = self.is_worker ? own_p(self) : nullptr;
+  if (pp != nullptr) return next_random(*pp);
   static std::atomic<std::uint64_t> counter{0};  // relaxed: any number will do
   std::uint64_t x = counter.fetch_add(0x9e3779b97f4a7c15u, std::memory_order_relaxed);
   x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
