@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <memory>
 #include <string>
 #include <thread>
 
@@ -339,22 +340,26 @@ int a_thread_will_send() {
 // Finalizers and cleanups are the runtime's own goroutine, which waits most of the time.
 int a_cleanup_will_wake_them() {
   return cairn::run([] {
-    gate g;
-    std::atomic<bool> cleaned{false};
+    struct state {
+      gate g;
+      std::atomic<bool> cleaned{false};
+    };
+    const auto all = std::make_shared<state>();
+    // Several: a stale word on some stack may keep one.
     apart([&] {
-      cairn::add_cleanup(make_cell(1), [&] {
-        cleaned = true;
-        g.open();
-      });
+      for (int i = 0; i < 20; ++i)
+        cairn::add_cleanup(make_cell(1), [all] {
+          if (!all->cleaned.exchange(true)) all->g.open();
+        });
     });
-    auto collector = cairn::spawn([&] {
-      while (!cleaned) {
+    auto collector = cairn::spawn([all] {
+      while (!all->cleaned) {
         clear_stack();
         cairn::gc::collect();
         cairn::sleep_for(1ms);
       }
     });
-    g.pass();
+    all->g.pass();
     collector.get();
   });
 }
