@@ -145,7 +145,7 @@ TEST(PauseProgram, EveryShapeAndModeRuns) {
 
 TEST(PauseProgram, ASignalThatStoppedItIsTold) {
   outcome got = run_program(
-      "--live 8M --duration 1.2 --warmup 0 --control off & pause=$!; "
+      "--live 8M --duration 3 --warmup 0 --control off & pause=$!; "
       "while kill -STOP $pause 2>/dev/null; do sleep 0.2; kill -CONT $pause; sleep 0.4; done; wait $pause");
   EXPECT_EQ(got.status, 0);
   EXPECT_THAT(got.output, testing::ContainsRegex("was stopped [0-9]+ times? by a signal"));
