@@ -128,8 +128,10 @@ bool leave_to_program(marker& m) noexcept {
   go_on();
   const std::uint32_t seen = g_state.no_work.load(std::memory_order_acquire);
   g_state.open.store(true, std::memory_order_relaxed);
+  bool could_leave = true;
   for (;;) {
-    m.flush();
+    could_leave = m.try_flush();
+    if (!could_leave) break;  // no memory for buffers: it marks on by itself
     heap::maybe_delay("share.rest");
     if (!guest::any_work()) break;
     const std::int64_t lag = due(now_ns()) - k_lag_ns;
@@ -143,7 +145,7 @@ bool leave_to_program(marker& m) noexcept {
   }
   g_state.open.store(false, std::memory_order_relaxed);
   g_state.left = now_ns();
-  return true;
+  return could_leave;
 }
 
 void begin() noexcept {

@@ -32,7 +32,7 @@ namespace shares {
 void pay(sched::m& self);
 
 // By the collector's thread, which is not attached: leaves what `m` has in hand to the program, until there is nothing
-// more to mark or a processor is free. False, at once: there is one.
+// more to mark or a processor is free. False: there is one, or no memory to leave it in.
 bool leave_to_program(marker& m) noexcept;
 
 // For the next cycle. Spent in this one, ns.

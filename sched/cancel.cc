@@ -132,14 +132,20 @@ context_link* settle(cancel_node& n, int code, context_cause* cause) {
   return below;
 }
 
-// Everything in the list, and below it.
+// Everything in the list, and below it. All of it, though a function cannot be started: then the first exception is
+// rethrown at the end, for nobody could cancel the rest again.
 void cancel_all(context_link* list, int code, context_cause* cause) {
+  std::exception_ptr failure;
   while (list != nullptr) {
     context_link* link = list;
     list = link->next.get();
     link->next = link->previous = nullptr;
     if (link->fire != nullptr) {
-      link->fire(*link);
+      try {
+        link->fire(*link);
+      } catch (...) {
+        if (!failure) failure = std::current_exception();
+      }
       continue;
     }
     context_link* below = settle(static_cast<cancel_node&>(*link), code, cause);
@@ -149,6 +155,7 @@ void cancel_all(context_link* list, int code, context_cause* cause) {
     last->next = list;
     list = below;
   }
+  if (failure) std::rethrow_exception(failure);
 }
 
 }  // namespace
