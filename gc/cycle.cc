@@ -236,7 +236,10 @@ void begin_cycle(cycle& c, cycle_reason reason) {
   r.work.reserve(k_spare_buffers);
   r.specials.reserve();
   if (!stops_the_world()) guests::prepare();
-  if (helpers::are_wanted()) helpers::start(static_cast<unsigned>(max_procs() - 1));
+  // A cycle that turned out to be worth it has asked for them; of a large heap that is known before.
+  constexpr std::size_t k_large_heap = 16 << 20;
+  if (helpers::are_wanted(c.record.heap_at_start >= k_large_heap))
+    helpers::start(static_cast<unsigned>(max_procs() - 1));
   finish_sweep();
   pools::grow_old();
 }

@@ -53,8 +53,8 @@ void* body(void* p) {
 
 }  // namespace
 
-bool are_wanted() noexcept {
-  return g_state.wanted.load(std::memory_order_relaxed) &&
+bool are_wanted(bool surely) noexcept {
+  return (surely || g_state.wanted.load(std::memory_order_relaxed)) &&
          g_state.count.load(std::memory_order_relaxed) + 1 < static_cast<unsigned>(max_procs());
 }
 

@@ -12,7 +12,8 @@
 // was dropped is dropped. Nothing else refers to the objects, so a pool keeps none for longer than two cycles.
 //
 // The list of all pools holds no reference to them. Each is in it until its destructor has run, and till
-// then its memory is not used again.
+// then its memory is not used again. It comes in with its first table, not when it is constructed: a constructor that
+// is ended before its object has a destructor to run (an exception, the end of a run) must leave nothing here.
 //
 // Rejected: emptying pools when they are used next, by the number of the cycle (one that is not used any more
 // would keep what it has); a lock-free deque as Go's (what it saves shows only when more than one object is put
@@ -107,7 +108,7 @@ void* pop(pool_place& at) noexcept {
 }
 
 // On the stack; false if it takes a new chunk and `fresh` is null. It is null afterwards if it was used. In a section.
-bool push(pool_place& at, void* object, chunk*& fresh) noexcept {
+[[gnu::noinline]] bool push(pool_place& at, void* object, chunk*& fresh) noexcept {
   heap::lock_guard held(at.lock);
   unsigned n = at.count.load(std::memory_order_relaxed);
   if (at.top == nullptr || n == chunk::k_items) {
@@ -123,7 +124,7 @@ bool push(pool_place& at, void* object, chunk*& fresh) noexcept {
   return true;
 }
 
-void* take_from(pool_table* table, const sched::p* pp) noexcept {
+[[gnu::noinline]] void* take_from(pool_table* table, const sched::p* pp) noexcept {
   if (table == nullptr) return nullptr;
   const unsigned n = table->procs + 1;
   unsigned mine = table->procs;
@@ -140,16 +141,6 @@ void* allocate_scanned(std::size_t bytes, std::size_t align) {
   return allocate_bytes(bytes, align, {.mask = ~std::uint64_t{0}, .noscan = false}, false);
 }
 
-// Puts a table with places for all Ps where `seen` is, or somebody else's. At depth 0.
-void replace_table(pool_core& pool, pool_table* seen) {
-  const auto procs = static_cast<unsigned>(sched::procs_made());
-  void* memory = allocate_scanned(sizeof(pool_table) + (procs + 1) * sizeof(pool_place), alignof(pool_table));
-  auto* table = ::new (memory) pool_table{procs};
-  for (unsigned i = 0; i <= procs; ++i) ::new (&table->place(i)) pool_place;
-  // Release: with who takes it.
-  compare_exchange_word(pool.current, seen, table, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
-}
-
 // ---- all pools -----------------------------------------------------------------------------------------------------
 
 heap::lock g_lock;
@@ -160,20 +151,32 @@ pool_core* shown(std::uintptr_t hidden) noexcept {
   return hidden == 0 ? nullptr : reinterpret_cast<pool_core*>(~hidden);
 }
 
-}  // namespace
-
-pool_core::pool_core() {
-  sched::self();
+void make_known(pool_core& pool) noexcept {
   sched::runtime_section section;
   heap::lock_guard held(g_lock);
-  next = g_first;
-  if (pool_core* after = shown(next)) after->before = hide(this);
-  g_first = hide(this);
+  if (std::exchange(pool.is_known, true)) return;
+  pool.next = g_first;
+  if (pool_core* after = shown(pool.next)) after->before = hide(&pool);
+  g_first = hide(&pool);
 }
+
+// Puts a table with places for all Ps where `seen` is, or somebody else's. At depth 0.
+void replace_table(pool_core& pool, pool_table* seen) {
+  make_known(pool);
+  const auto procs = static_cast<unsigned>(sched::procs_made());
+  void* memory = allocate_scanned(sizeof(pool_table) + (procs + 1) * sizeof(pool_place), alignof(pool_table));
+  auto* table = ::new (memory) pool_table{procs};
+  for (unsigned i = 0; i <= procs; ++i) ::new (&table->place(i)) pool_place;
+  // Release: with who takes it.
+  compare_exchange_word(pool.current, seen, table, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+}
+
+}  // namespace
 
 pool_core::~pool_core() {
   sched::runtime_section section;
   heap::lock_guard held(g_lock);
+  if (!is_known) return;
   if (pool_core* after = shown(next)) after->before = before;
   if (pool_core* ahead = shown(before)) ahead->next = next;
   else g_first = next;
@@ -184,7 +187,11 @@ void* take_from_pool(pool_core& pool) noexcept {
   sched::runtime_section section(self);
   const sched::p* pp = sched::own_p(self);
   // Acquire, both: with replace_table and grow_old.
-  if (void* object = take_from(__atomic_load_n(&pool.current, __ATOMIC_ACQUIRE), pp)) return object;
+  pool_table* current = __atomic_load_n(&pool.current, __ATOMIC_ACQUIRE);
+  if (current != nullptr && pp != nullptr && static_cast<unsigned>(pp->id) < current->procs) [[likely]]
+    if (void* object = take_own(current->place(static_cast<unsigned>(pp->id)))) [[likely]]
+      return object;
+  if (void* object = take_from(current, pp)) return object;
   return take_from(__atomic_load_n(&pool.previous, __ATOMIC_ACQUIRE), pp);
 }
 

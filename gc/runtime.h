@@ -126,11 +126,11 @@ void take_over(const cycle& c) noexcept;
 bool has_taken_over() noexcept;  // and its thread has not begun
 }  // namespace collector
 
-// Threads that mark besides the one that runs the cycle: one less than max_procs(). Started at the first cycle after
-// one that could have used them. Never attached, so never stopped.
+// Threads that mark besides the one that runs the cycle: one less than max_procs(). Started at the first cycle of a
+// large heap, or after one that could have used them. Never attached, so never stopped.
 namespace helpers {
-// A cycle has asked for them, and there are not as many yet as there might be.
-bool are_wanted() noexcept;
+// A cycle has asked for them, or `surely` will, and there are not as many yet as there might be.
+bool are_wanted(bool surely) noexcept;
 void start(unsigned n);  // cycle lock held, depth 0
 // World stopped. There are some; else they are wanted from now on.
 bool available() noexcept;

@@ -15,6 +15,7 @@
 #include "cairn/make_gc.h"
 #include "heap/delay.h"
 #include "heap/lock.h"
+#include "sched/goroutine.h"
 #include "sched/m.h"
 
 namespace cairn {
@@ -183,24 +184,50 @@ void link_cancel_node(cancel_node& n) {
   if (code != 0) settle(n, code, above.cause.get());
 }
 
-void cancel_context(cancel_node& n, int code, context_cause* cause) {
-  begin_call();
+namespace {
+
+void unlink_cancel_node(cancel_node& n) noexcept {
   if (cancel_node* above = n.above.get()) {
     const locked held(*above);
     // Else its links belong to who cancels the one above.
     if (n.is_linked && !is_cancelled(*above)) remove(*above, n);
   }
-  cancel_all(settle(n, code, cause), code, cause);
 }
+
+}  // namespace
+
+void cancel_context(cancel_node& n, int code, context_cause* cause) {
+  begin_call();
+  {
+    // Others, of no run or of the next one, wait for what is below.
+    const sched::end_later whole;
+    unlink_cancel_node(n);
+    cancel_all(settle(n, code, cause), code, cause);
+  }
+  begin_call();
+}
+
+namespace {
+
+timer start_alarm(cancel_node& n, nanoseconds left) {
+  try {
+    return cairn::after_func(left, [node = &n] {
+      cancel_context(*node, static_cast<int>(context_errc::deadline_exceeded), nullptr);
+    });
+  } catch (...) {
+    unlink_cancel_node(n);  // the caller gets no context
+    throw;
+  }
+}
+
+}  // namespace
 
 void cancel_by_deadline(cancel_node& n, steady_clock::time_point when) {
   const auto now = steady_clock::now();
   const auto left = when <= now ? nanoseconds::zero() : when - now;  // time_point::min() is far away
   const auto code = static_cast<int>(context_errc::deadline_exceeded);
   if (left <= left.zero()) return cancel_context(n, code, nullptr);
-  const timer alarm = cairn::after_func(left, [node = &n] {
-    cancel_context(*node, static_cast<int>(context_errc::deadline_exceeded), nullptr);
-  });
+  const timer alarm = start_alarm(n, left);
   bool is_late = false;
   {
     const locked held(n);

@@ -72,9 +72,12 @@ void unlock_channel(void* arg) noexcept { static_cast<chan_case*>(arg)->channel-
 
 chan_queue& queue_of(chan_case& k) noexcept { return k.is_send ? k.channel->senders : k.channel->receivers; }
 
+// Does not wait for the lock: who has it may be on its way to the next goroutine, and wait for just this one to
+// be let go by the one who calls this (scan_before_run), for it may have been woken a moment ago. Then the next
+// round finds it.
 bool cancel_case(goroutine&, void* arg) noexcept {
   auto& k = *static_cast<chan_case*>(arg);
-  k.channel->lock.lock();
+  if (!k.channel->lock.try_lock()) return false;
   const bool waits = k.queued;
   if (waits) queue_of(k).remove(k);
   k.channel->lock.unlock();

@@ -58,11 +58,14 @@ using detail::chan_status;
 class chan_lock {
  public:
   void lock() noexcept {
+    if (!try_lock()) [[unlikely]]
+      lock_slow();
+  }
+  [[nodiscard]] bool try_lock() noexcept {
     std::uint64_t v = word_.load(std::memory_order_relaxed);
     // Acquire: with unlock().
-    if ((v & 1) != 0 || !word_.compare_exchange_strong(v, v + 1, std::memory_order_acquire,
-                                                       std::memory_order_relaxed)) [[unlikely]]
-      lock_slow();
+    return (v & 1) == 0 &&
+           word_.compare_exchange_strong(v, v + 1, std::memory_order_acquire, std::memory_order_relaxed);
   }
   void unlock() noexcept {
     word_.store(word_.load(std::memory_order_relaxed) + 1, std::memory_order_release);

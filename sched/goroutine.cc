@@ -194,6 +194,22 @@ goroutine* own_goroutine(const m& self) noexcept {
   return g != nullptr && !g->is_orphan() ? g : nullptr;
 }
 
+namespace {
+
+goroutine* this_goroutine() noexcept {
+  m* self = current();
+  return self != nullptr ? own_goroutine(*self) : nullptr;
+}
+
+}  // namespace
+
+end_later::end_later() noexcept : g_(this_goroutine()) {
+  if (g_ != nullptr) ++g_->end_later;
+}
+end_later::~end_later() {
+  if (g_ != nullptr) --g_->end_later;
+}
+
 void end_this_goroutine() {
   m* self = current();
   if (self == nullptr || self->depth.load(std::memory_order_relaxed) != 0) return;
@@ -201,7 +217,7 @@ void end_this_goroutine() {
   const std::uint32_t state = self->state.load(std::memory_order_relaxed);
   if (state != k_running && state != k_requested) return;
   goroutine* g = own_goroutine(*self);
-  if (g == nullptr || g->is_main) return;
+  if (g == nullptr || g->is_main || g->end_later != 0) return;
   {
     runtime_section section;
     tie_loose_ends(*g);

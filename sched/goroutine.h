@@ -85,7 +85,10 @@ struct alignas(64) goroutine {
   // Null: any M may run it. Else only that one: it is locked to its thread.
   m* bound = nullptr;
   unsigned thread_locks = 0;
-  unsigned preempt_off = 0;   // scopes in which its thread is not frozen
+  unsigned preempt_off = 0;  // scopes in which its thread is not frozen
+  unsigned end_later = 0;    // scopes in which check_ending does not end it
+  std::atomic<std::uint32_t> trimmed_at{
+      0};                     // `runs`, when its stack was trimmed; written by who holds it, relaxed
   bool is_frozen = false;     // in a queue, with its thread asleep in the handler; owner: as `next`
   unsigned no_gc_scopes = 0;  // that it is in; owner: the gc layer
   int saved_errno = 0;
@@ -138,6 +141,19 @@ inline void check_ending() {
   if (run_ending.load(std::memory_order_relaxed)) [[unlikely]]
     end_this_goroutine();
 }
+
+// For a change of what others go on with, which must not be left half done when a run ends. No user code inside that
+// may wait for long.
+class end_later {
+ public:
+  end_later() noexcept;
+  ~end_later();
+  end_later(const end_later&) = delete;
+  end_later& operator=(const end_later&) = delete;
+
+ private:
+  goroutine* const g_;  // null: a thread, which is not ended
+};
 
 // Before a goroutine ends other than by leaving all its scopes. In a section.
 void tie_loose_ends(goroutine& g) noexcept;

@@ -148,15 +148,14 @@ bool go_idle(m& self) noexcept {
     put_idle(*pp);
   }
   heap::maybe_delay("sched.idle");
-  if (self.spinning) {
-    self.spinning = false;
-    sch.spinning.fetch_sub(1, std::memory_order_seq_cst);
-    heap::maybe_delay("sched.idle");
-    if (any_work() && acquire_p(self) != nullptr) {
-      self.spinning = true;
-      sch.spinning.fetch_add(1, std::memory_order_seq_cst);
-      return true;
-    }
+  const bool has_spun = std::exchange(self.spinning, false);
+  if (has_spun) sch.spinning.fetch_sub(1, std::memory_order_seq_cst);
+  heap::maybe_delay("sched.idle");
+  const bool looks = has_spun || sch.spinning.load(std::memory_order_seq_cst) == 0;
+  if (looks && any_work() && acquire_p(self) != nullptr) {
+    self.spinning = true;
+    sch.spinning.fetch_add(1, std::memory_order_seq_cst);
+    return true;
   }
   poll_events fetched;
   if (!sleep_for_all(self, fetched)) return stop(self);

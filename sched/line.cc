@@ -24,17 +24,19 @@ wake_up take_out(place& w) noexcept CAIRN_REQUIRES(w.home.lock) {
   return heir != nullptr ? call(*heir) : wake_up{};
 }
 
+// Does not wait for the lock, as cancel_case in sched/chan.cc.
 bool cancel_place(goroutine&, void* arg) noexcept {
   auto& w = *static_cast<place*>(arg);
+  if (!w.home.lock.try_lock()) return false;
+  const bool waits = w.asleep;
   wake_up heir;
-  {
-    heap::lock_guard held(w.home.lock);
-    if (!w.asleep) return false;
+  if (waits) {
     w.asleep = false;
     heir = take_out(w);
   }
+  w.home.lock.unlock();
   heir.deliver();
-  return true;
+  return waits;
 }
 
 void sleep_as_thread(place& w) {

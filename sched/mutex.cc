@@ -79,7 +79,11 @@ bool take(std::atomic<std::uint32_t>& word, sched::hall& h, sched::place* w) noe
 void mutex::lock_slow() {
   sched::self();
   sched::check_ending();
-  if (spin_for(state_)) return;
+  std::uint32_t called = k_line;  // it is free, and the first in line has been called but is not here yet
+  if (state_.compare_exchange_strong(called, k_held | k_line, std::memory_order_acquire,
+                                     std::memory_order_relaxed) ||
+      spin_for(state_))
+    return;
   sched::place w(&state_, sched::wait_reason::mutex, sched::first_of_line);
   sched::enter_section();
   {
@@ -115,7 +119,9 @@ void mutex::unlock_slow(bool may_end) {
       heap::lock_guard held(h.lock);
       was_held = (state_.load(std::memory_order_relaxed) & k_held) != 0;
       sched::place* first = was_held ? h.first_at(&state_) : nullptr;
-      const bool starves = first != nullptr && sched::now_ns() - first->since >= k_starving_ns;
+      // One that has been called and is not here yet comes too late, if it does, and sleeps again before it is asked.
+      const bool starves = first != nullptr && first->asleep &&
+                           sched::now_ns() - first->since >= k_starving_ns;
       heap::maybe_delay("mutex.unlock");
       if (first != nullptr) heir = sched::call(*first);
       // Release: with lock(). From here on the mutex may be gone.

@@ -27,15 +27,21 @@ namespace {
 
 // ---- colour --------------------------------------------------------------------------------------------------------
 
+// Who scans it, or holds it, may have lost its processor.
+inline void wait_for_holder(unsigned& spins) noexcept {
+  if (++spins < 100) heap::cpu_relax();
+  else heap::yield_cpu();
+}
+
 // Makes the goroutine, which does not run, black before it does.
 void scan_before_run(goroutine& g) noexcept {
-  for (;;) {
+  for (unsigned spins = 0;;) {
     // With the release of who scanned it; he had seen the epoch, so the load that follows sees it too.
     std::uint32_t has = g.scan.load(std::memory_order_acquire);
     const std::uint32_t wanted = scan_epoch.load(std::memory_order_acquire);
     if (has == wanted) return;
     if ((has & 1) != 0) {
-      heap::cpu_relax();  // the collector is at it
+      wait_for_holder(spins);  // the collector is at it
       continue;
     }
     if (!g.scan.compare_exchange_strong(has, has | 1, std::memory_order_acquire, std::memory_order_relaxed))
@@ -383,6 +389,7 @@ goroutine* new_goroutine() noexcept {
     pp->started.store(pp->started.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   }
   g->exiting = false;
+  g->end_later = 0;
   g->since.store(0, std::memory_order_relaxed);
   g->exceptions = {};
   g->saved_errno = 0;
@@ -412,13 +419,13 @@ counts count_goroutines() noexcept {
 }
 
 void hold(goroutine& g) noexcept {
-  for (;;) {
+  for (unsigned spins = 0;;) {
     std::uint32_t has = g.scan.load(std::memory_order_relaxed);
     // Acquire: with the release of who held it before.
     if ((has & 1) == 0 &&
         g.scan.compare_exchange_weak(has, has | 1, std::memory_order_acquire, std::memory_order_relaxed))
       break;
-    heap::cpu_relax();
+    wait_for_holder(spins);
   }
   // Before the caller looks whether it waits: who makes it runnable says so first, and it is held then before it runs.
   std::atomic_thread_fence(std::memory_order_seq_cst);

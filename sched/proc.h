@@ -25,8 +25,10 @@
 // to the idle list, then stops counting as spinning, and then looks at all queues once more. All four are sequentially
 // consistent, so either the first sees that nobody spins, or the second sees the work. Who stops spinning because it
 // found work wakes another one if it was the last, for it may have been woken for more than one piece.
-// Who goes idle without having spun knows that somebody spins, who will find what is there. What comes with time or
-// from outside, timers and descriptors, one of the idle workers waits for: sched/sleeper.h has the rest of the proof.
+// A worker that goes idle without having spun did so because others spin. After its P is in the list it looks whether
+// that is still so: if not, the last of them may have looked for an idle P before, and it looks at the queues itself.
+// What comes with time or from outside, timers and descriptors, one of the idle workers waits for: sched/sleeper.h has
+// the rest of the proof.
 //
 // Fairness. Every 61st slice begins with a look at the global queue. `next` inherits the slice of who made it
 // runnable, so that a pair that plays ping-pong does not keep the ring waiting for ever: when sysmon finds a slice of

@@ -136,6 +136,7 @@ void list_one(goroutine& g, traceback::memory& copies) noexcept {
   sighting seen;
   stack_image stack;
   if (sigsetjmp(after_fault, 0) != 0) {
+    may_fault.store(false, std::memory_order_relaxed);
     (message() << "\tthe stack cannot be read\n\n").send();
     return;
   }

@@ -25,6 +25,7 @@
 #include "sched/registry.h"
 #include "sched/schedtrace.h"
 #include "sched/scheduler.h"
+#include "sched/trim.h"
 #include "sched/worker.h"
 
 namespace cairn::sched {
@@ -39,6 +40,7 @@ constexpr std::int64_t k_late_ns = 50'000;
 constexpr std::int64_t k_insist_ns = 1'000'000;  // after it was asked
 constexpr std::int64_t k_release_ns = 2'000'000'000;
 constexpr std::int64_t k_unpolled_ns = 10'000'000;
+constexpr std::int64_t k_trim_gap_ns = 10'000'000, k_trim_ns = 100'000;
 constexpr std::int64_t k_check_closed_ns = 100'000'000, k_check_closed_idle_ns = 1'000'000'000;
 
 // Raised by who wakes sysmon, which sleeps on it. The waker raises it and then looks whether sysmon is asleep;
@@ -187,15 +189,25 @@ void release_memory(std::int64_t& next) noexcept {
   records::release_idle();
 }
 
-// Until a P comes into use. What is free by now goes back to the system first. Descriptors that somebody waits for may
-// yet be closed, by a thread: they are looked at more and more seldom.
+void trim_stacks(std::int64_t& next) noexcept {
+  const std::int64_t now = now_ns();
+  if (now < next) return;
+  next = now + k_trim_gap_ns;
+  trim::some(now, k_trim_ns);
+}
+
+// Until a P comes into use. What is free by now goes back to the system first, then what is idle. Descriptors
+// that somebody waits for may yet be closed, by a thread: they are looked at more and more seldom.
 void sleep_while_idle(std::uint32_t seen) noexcept {
   asleep.store(true, std::memory_order_seq_cst);
   std::int64_t now = now_ns(), release_at = now + k_release_ns;
   std::int64_t gap = k_check_closed_ns, check_at = now + gap;
+  constexpr int k_releases = 4;  // the last one when all stacks are old enough to be trimmed
+  static_assert(k_releases * k_release_ns > trim::k_idle_ns + k_release_ns / 2);
   for (int releases = 0; wakes.load(std::memory_order_seq_cst) == seen;) {
     const bool checks = io_poller.waiters() != 0;
-    std::int64_t until = std::min(releases < 2 ? release_at : INT64_MAX, checks ? check_at : INT64_MAX);
+    std::int64_t until = std::min(releases < k_releases ? release_at : INT64_MAX,
+                                  checks ? check_at : INT64_MAX);
     if (const std::int64_t line = trace_schedule(now); line != k_forever) until = std::min(until, line);
     futex_wait(wakes, seen, until == INT64_MAX ? k_forever : until);
     now = now_ns();
@@ -204,10 +216,10 @@ void sleep_while_idle(std::uint32_t seen) noexcept {
       gap = std::min(2 * gap, k_check_closed_idle_ns);
       check_at = now + gap;
     }
-    if (releases < 2 && now >= release_at) {
+    if (releases < k_releases && now >= release_at) {
       stacks::release_idle();
       records::release_idle();
-      ++releases;
+      if (++releases == k_releases) trim::all(now, wakes, seen);
       release_at = now + k_release_ns;
     }
   }
@@ -239,7 +251,7 @@ void* sysmon_main(void*) {
   heap::prepare_malloc();
   long sleep = k_least_sleep_ns;
   int quiet = 0;
-  std::int64_t next_release = 0, next_check = 0;
+  std::int64_t next_release = 0, next_check = 0, next_trim = 0;
   for (;;) {
     const std::uint32_t seen = wakes.load(std::memory_order_acquire);
     if (all_idle() && !retry_stacks()) {
@@ -257,6 +269,7 @@ void* sysmon_main(void*) {
     else if (quiet > k_eager_rounds) sleep = std::min(2 * sleep, k_most_sleep_ns);
     look_after_io(next_check);
     release_memory(next_release);
+    trim_stacks(next_trim);
   }
 }
 

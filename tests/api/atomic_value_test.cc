@@ -137,12 +137,13 @@ TEST(AtomicValue, LetsGoOfWhatItHeld) {
     std::atomic<int>* alive;
   };
   std::atomic<int> alive{0};
-  auto held = cairn::make_unique_gc<atomic_value<counted>>(counted(alive));
+  cairn::unique_gc<atomic_value<counted>> held;
   apart([&] {
+    held = cairn::make_unique_gc<atomic_value<counted>>(counted(alive));
     for (int i = 0; i < 100; ++i) held->store(counted(alive));
   });
   EXPECT_TRUE(collect_until([&] { return alive == 1; }));
-  held.reset();
+  apart([&] { held.reset(); });
   EXPECT_TRUE(collect_until([&] { return alive == 0; }));
 }
 

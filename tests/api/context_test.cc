@@ -4,6 +4,8 @@
 // Contexts: what cancelling reaches, what it does not, causes, deadlines, values, and the way from and to stop tokens.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <iterator>
 #include <memory>
 #include <stdexcept>
 #include <stop_token>
@@ -428,6 +430,24 @@ TEST(ContextMemory, ADeadlineBeforeAllTimeHasPassed) {
   auto [ctx, cancel] = cairn::with_deadline(cairn::background(), std::chrono::steady_clock::time_point::min());
   EXPECT_EQ(ctx.err(), cairn::context_errc::deadline_exceeded);
   cancel();
+}
+
+// What a goroutine of one run was about to cancel may be what the next one waits for.
+TEST(ContextTree, IsCancelledAsAWholeThoughTheRunEndsMeanwhile) {
+  constexpr int k_below = 300;
+  for (std::size_t round = 0; round < test_count(100); ++round) {
+    auto [top, cancel] = cairn::with_cancel(cairn::background());
+    context below[k_below];
+    for (context& c : below) c = cairn::with_cancel(top).first;
+    on_procs(2, [&, &cancel = cancel] {
+      std::atomic<bool> runs{false};
+      cairn::go([&] { runs = true, cancel(); });
+      for (int i = 0; i < 1000 && !runs; ++i) cairn::yield();
+    });
+    const auto over = std::count_if(std::begin(below), std::end(below),
+                                    [](const context& c) { return is_done(c); });
+    EXPECT_EQ(over, top.err() ? k_below : 0);
+  }
 }
 
 }  // namespace

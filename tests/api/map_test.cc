@@ -412,4 +412,26 @@ TEST(Map, IsUsedByLaterRuns) {
   EXPECT_EQ(count, 50);
 }
 
+// Whose copy constructor is somebody who uses the map himself.
+struct nosy {
+  nosy(sync::map<int, nosy>* m, int k) : map(m), key(k) {}
+  nosy(const nosy& o) : map(o.map), key(o.key) {
+    if (map != nullptr) map->store(key + 1, nosy(nullptr, 0));
+  }
+  nosy(nosy&& o) noexcept : map(o.map), key(o.key) {}
+  sync::map<int, nosy>* map;
+  int key;
+};
+
+TEST(Map, IsFreeWhileAValueThatWasTakenOutIsCopied) {
+  on_one_and_two_procs([] {
+    sync::map<int, nosy> m;
+    for (int k = 0; k < 200; k += 2) {
+      m.store(k, nosy(&m, k));
+      EXPECT_EQ(m.load_and_delete(k)->key, k);
+      EXPECT_TRUE(m.load(k + 1));
+    }
+  });
+}
+
 }  // namespace

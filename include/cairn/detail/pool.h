@@ -9,9 +9,9 @@ namespace cairn::detail {
 
 struct pool_table;
 
-// A collected object, known to the collector as long as it lives.
+// A collected object, known to the collector from the first object that is put in until its destructor has run.
 struct pool_core {
-  pool_core();
+  pool_core() noexcept = default;
   ~pool_core();
   pool_core(const pool_core&) = delete;
   pool_core& operator=(const pool_core&) = delete;
@@ -20,6 +20,7 @@ struct pool_core {
   pool_table* previous = nullptr;  // and before that: the next one drops it
   // In the list of all, as the complements of their addresses; owner: gc/pool.cc.
   std::uintptr_t next = 0, before = 0;
+  bool is_known = false;
 };
 
 // On an attached thread.

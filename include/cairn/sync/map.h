@@ -50,18 +50,21 @@ class map {
   std::pair<V, bool> load_or_store(const K& key, V value);
   // The value that was there.
   std::optional<V> load_and_delete(const K& key) {
-    std::optional<V> before;
-    take_out(key, [&before](const V& old) { return before.emplace(old), true; });
-    return before;
+    std::optional<held> before;
+    take_out(key, [&before](held old) { return before.emplace(old), true; });
+    if (!before) return std::nullopt;
+    return cell::look(*before, [](const V& v) { return std::optional<V>(v); });  // the lock is free again
   }
   // True if it was there.
   bool erase(const K& key) {
-    return take_out(key, [](auto&&) { return true; });
+    return take_out(key, [](held) { return true; });
   }
   // Replaces `old` by `desired`. False if something else is there, or nothing.
   bool compare_and_swap(const K& key, const V& old, V desired) requires std::equality_comparable<V>;
   bool compare_and_delete(const K& key, const V& old) requires std::equality_comparable<V> {
-    return take_out(key, [&old](const V& now) { return now == old; });
+    return take_out(key, [&old](held at) {
+      return cell::look(at, [&old](const V& now) { return static_cast<bool>(now == old); });
+    });
   }
   // All entries that are there when it is called are gone.
   void clear() noexcept { root_.store(nullptr, std::memory_order_release); }
@@ -166,7 +169,7 @@ class map {
     entry* previous = nullptr;
     for (auto* e = static_cast<entry*>(at.first()); e != nullptr; previous = e, e = next_of(e)) {
       if (!Eq{}(e->key, key)) continue;
-      if (!cell::look(e->value.get(), goes)) return false;
+      if (!goes(e->value.get())) return false;
       at.remove(previous, e);
       return true;
     }
