@@ -105,8 +105,7 @@ chan_status wait_for(chan_core& c, void* slot, bool is_send) {
 }
 
 [[gnu::cold, gnu::noinline]] m& attach_or_end() {
-  self();
-  check_ending();
+  take_long_way();
   return *current();
 }
 // What every call from outside begins with.

@@ -24,6 +24,7 @@
 namespace cairn::sched {
 
 std::atomic<bool> run_ending{false};
+std::atomic<std::uint8_t> long_ways{0};
 
 namespace {
 
@@ -307,10 +308,7 @@ bool is_exiting() noexcept {
   return g != nullptr && g->exiting;
 }
 
-void begin_call_slow() {
-  sched::self();
-  sched::check_ending();
-}
+void begin_call_slow() { sched::take_long_way(); }
 
 void shade_words(const void* first, std::size_t bytes) noexcept {
   void* const* word = static_cast<void* const*>(first);

@@ -115,8 +115,8 @@ struct alignas(64) goroutine {
   void set_colour(std::uint32_t epoch) noexcept {
     std::uint32_t has = scan.load(std::memory_order_relaxed);
     // Release: with the acquire of who looks whether it is black. The low bit is somebody else's.
-    while (!scan.compare_exchange_weak(has, epoch | (has & 1), std::memory_order_release,
-                                       std::memory_order_relaxed)) {
+    while (has != epoch && !scan.compare_exchange_weak(has, epoch | (has & 1), std::memory_order_release,
+                                                       std::memory_order_relaxed)) {
     }
   }
   bool is_orphan() const noexcept { return became.load(std::memory_order_relaxed) == fate::orphan; }
@@ -134,6 +134,11 @@ extern std::atomic<std::uint32_t> scan_epoch;  // even: the low bit is the busy 
 // request, repeated until it is heeded.
 extern std::atomic<bool> run_ending;
 void end_this_goroutine();
+
+// Why calls do not go the short way (cairn/detail/library_call.h). Relaxed, as above.
+inline constexpr std::uint8_t k_run_ends = 1;        // with run_ending
+inline constexpr std::uint8_t k_room_is_wanted = 2;  // set and cleared by sysmon: of some P
+extern std::atomic<std::uint8_t> long_ways;
 
 // Does not return if the calling goroutine's run is ending: its stack is given up, and no destructor on it runs. At
 // the start of every library call that is made at depth 0, and where such a call waits.

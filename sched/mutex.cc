@@ -6,10 +6,14 @@
 // its place if it comes too late. If it has waited for long the unlock reserves the mutex: nobody but the first in line
 // takes it then, so that a loser gets it at the latest with the first unlock after a millisecond and its own wake.
 //
-// The word. k_held: somebody has it. k_line: somebody may stand in line, so an unlock has to look. k_reserved: not
-// held, but for the first in line. 0 becomes k_held and back by a CAS; k_line, without the other two, becomes
-// k_held | k_line by a CAS; everything else happens under the lock of the hall. Not held with a line means that its
-// first has been called. Bits that speak of nobody are found out by whoever next has the lock.
+// The word. k_held: somebody has it. k_line: somebody may stand in line, so an unlock has to look. k_called: the first
+// in line has been called and is not here yet, so an unlock has nothing to do. k_reserved: not held, but for the
+// first in line. 0 becomes k_held and back by a CAS; k_line, with k_called or without, gets k_held by a CAS, and
+// k_held | k_line | k_called loses it; everything else happens under the lock of the hall. Not held with a line means
+// that its first has been called.
+// Bits that speak of nobody, because who was called has been dropped, are found out under the lock of the hall: k_line
+// by the next unlock; k_called by the next one who comes to stand in line. (Where the line goes on without who was
+// dropped, its next has been called instead.)
 //
 // Rejected: the mutex's number of waiters in the word, as Go has it, and handing it over by a word that stays
 // held. Both would have to be put right for a goroutine that is dropped while it waits, when the mutex may be
@@ -26,7 +30,7 @@
 namespace cairn::sync {
 namespace {
 
-constexpr std::uint32_t k_held = 1, k_line = 2, k_reserved = 4;
+constexpr std::uint32_t k_held = 1, k_line = 2, k_reserved = 4, k_called = 8;
 constexpr std::int64_t k_starving_ns = 1'000'000;
 
 inline void pause() noexcept {
@@ -54,15 +58,34 @@ bool spin_for(std::atomic<std::uint32_t>& word) noexcept {
   return false;
 }
 
+// Free, and the first in line has been called but is not here yet.
+bool take_before_called(std::atomic<std::uint32_t>& word) noexcept {
+  std::uint32_t state = word.load(std::memory_order_relaxed);
+  while ((state & ~k_called) == k_line)
+    if (word.compare_exchange_weak(state, state | k_held, std::memory_order_acquire, std::memory_order_relaxed))
+      return true;
+  return false;
+}
+// Held, and there is nobody to be called.
+bool leave_to_called(std::atomic<std::uint32_t>& word) noexcept {
+  std::uint32_t state = k_held | k_line | k_called;
+  // Release: with lock(). From here on the mutex may be gone.
+  return word.load(std::memory_order_relaxed) == state &&
+         word.compare_exchange_strong(state, k_line | k_called, std::memory_order_release,
+                                      std::memory_order_relaxed);
+}
+
 // Takes the mutex, if it is free for `w`: which need not be in line, or null. Else sees to it that an unlock looks.
 bool take(std::atomic<std::uint32_t>& word, sched::hall& h, sched::place* w) noexcept CAIRN_REQUIRES(h.lock) {
   sched::place* first = h.first_at(&word);
   const bool comes_first = first == nullptr || first == w;
   const bool others = first != nullptr && (first != w || first->next != first);
+  const std::uint32_t called = first != nullptr && first != w && !first->asleep ? k_called : 0;
   std::uint32_t state = word.load(std::memory_order_relaxed);
   for (;;) {
     const bool is_free = (state & k_held) == 0 && ((state & k_reserved) == 0 || comes_first);
-    const std::uint32_t wanted = is_free ? k_held | (others ? k_line : 0) : state | k_line;
+    const std::uint32_t line = (others || !is_free ? k_line : 0) | called;
+    const std::uint32_t wanted = (is_free ? k_held : state & (k_held | k_reserved)) | line;
     if (!is_free && (wanted == state || w == nullptr)) return false;
     if (word.compare_exchange_weak(state, wanted, std::memory_order_acquire, std::memory_order_relaxed))
       return is_free;
@@ -77,13 +100,8 @@ bool take(std::atomic<std::uint32_t>& word, sched::hall& h, sched::place* w) noe
 }  // namespace
 
 void mutex::lock_slow() {
-  sched::self();
-  sched::check_ending();
-  std::uint32_t called = k_line;  // it is free, and the first in line has been called but is not here yet
-  if (state_.compare_exchange_strong(called, k_held | k_line, std::memory_order_acquire,
-                                     std::memory_order_relaxed) ||
-      spin_for(state_))
-    return;
+  sched::take_long_way();
+  if (take_before_called(state_) || spin_for(state_)) return;
   sched::place w(&state_, sched::wait_reason::mutex, sched::first_of_line);
   sched::enter_section();
   {
@@ -110,8 +128,8 @@ bool mutex::try_lock_slow() {
 }
 
 void mutex::unlock_slow(bool may_end) {
-  bool was_held = false;
-  {
+  bool was_held = leave_to_called(state_);
+  if (!was_held) {
     sched::runtime_section section;
     sched::hall& h = sched::hall_of(&state_);
     sched::wake_up heir;
@@ -126,7 +144,8 @@ void mutex::unlock_slow(bool may_end) {
       if (first != nullptr) heir = sched::call(*first);
       // Release: with lock(). From here on the mutex may be gone.
       if (was_held)
-        state_.store(first == nullptr ? 0 : k_line | (starves ? k_reserved : 0), std::memory_order_release);
+        state_.store(first == nullptr ? 0 : k_line | k_called | (starves ? k_reserved : 0),
+                     std::memory_order_release);
     }
     heir.deliver();
   }

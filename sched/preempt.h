@@ -4,7 +4,8 @@
 // Preemption of goroutines that do not call the library.
 //
 // A goroutine that has run for a slice while others wait is asked first: p::preempt, which every park, yield
-// and slow path of allocation looks at. If it goes on, its thread is frozen: sysmon sends the runtime's signal,
+// and slow path of allocation looks at, and every call of channels, select and sync, which do not go the short way
+// meanwhile (cairn/detail/library_call.h). If it goes on, its thread is frozen: sysmon sends the runtime's signal,
 // and the handler puts the goroutine into the global queue, gives the P to another worker, and sleeps, with
 // everything that the goroutine has in registers beside it on its own stack. When its turn comes, whoever takes
 // it from the queue hands the P to that same thread. No register and no thread-local variable moves to another

@@ -23,7 +23,10 @@
 // No work is left lying. Work is put into a queue first, then `spinning` is looked at: if nobody spins and a P is idle,
 // a worker is woken, and counts as spinning from there on (wake_one). A worker that finds nothing gives its P
 // to the idle list, then stops counting as spinning, and then looks at all queues once more. All four are sequentially
-// consistent, so either the first sees that nobody spins, or the second sees the work. Who stops spinning because it
+// consistent, so either the first sees that nobody spins, or the second sees the work. All but one: a P's own queue is
+// filled by a store that may still be on its way when `spinning` is looked at (a fence would cost every start and every
+// wake 10 ns). Should both miss each other so, sysmon, which is awake while a P is in use, finds work beside an
+// idle P within a millisecond. Who stops spinning because it
 // found work wakes another one if it was the last, for it may have been woken for more than one piece.
 // A worker that goes idle without having spun did so because others spin. After its P is in the list it looks whether
 // that is still so: if not, the last of them may have looked for an idle P before, and it looks at the queues itself.
@@ -76,6 +79,9 @@ inline bool is_asked_to_yield(const m& self) noexcept {
 }
 // Then: lets others run. The thread may be another one afterwards.
 void make_room() noexcept;
+// What a call that has no short way begins with: attaches the thread, ends the goroutine if its run is ending, makes
+// room if it was asked to. At depth 0; the goroutine may be on another thread afterwards.
+void take_long_way();
 // Goes on with a P, if the thread has lost its one. In no section; the thread may be another one afterwards.
 void regain_p() noexcept;
 

@@ -139,6 +139,7 @@ void end_others(m& self) {
   constexpr std::int64_t k_look_again_ns = 200'000;
   n_ended.fetch_add(1, std::memory_order_relaxed);
   run_ending.store(true, std::memory_order_relaxed);
+  long_ways.fetch_or(k_run_ends, std::memory_order_relaxed);
   std::size_t n = 0;
   for (;;) {
     drop_runnable();
@@ -156,6 +157,7 @@ void end_others(m& self) {
   }
   forget_dropped(n == 0);
   run_ending.store(false, std::memory_order_relaxed);
+  long_ways.fetch_and(static_cast<std::uint8_t>(~k_run_ends), std::memory_order_relaxed);
 }
 
 void start_main() {

@@ -8,7 +8,7 @@
 //
 //   tail   written by the owner alone (release: the slot before it; a thief acquires)
 //   head   advanced by CAS, by whoever takes (release: the slots were read; the owner acquires before it fills them)
-//   next   exchanged by the owner, taken by thieves with a CAS
+//   next   set by the owner, with a plain store if it is null: thieves make it only that; taken by a CAS
 //
 // The owner is the M that has the P, or whoever has taken the P from its M (sched/proc.h).
 #pragma once
@@ -59,7 +59,11 @@ class run_queue {
   }
 
   // Returns who was to go first until now. Release and acquire: with take_next by a thief.
-  goroutine* put_next(goroutine* g) noexcept { return next_.exchange(g, std::memory_order_acq_rel); }
+  goroutine* put_next(goroutine* g) noexcept {
+    if (next_.load(std::memory_order_relaxed) != nullptr) return next_.exchange(g, std::memory_order_acq_rel);
+    next_.store(g, std::memory_order_release);
+    return nullptr;
+  }
 
   // ---- anybody
 

@@ -120,8 +120,7 @@ bool take_as_reader(word_type& word, const lines& at, const sched::place* w, boo
 }  // namespace
 
 void rw_mutex::lock_slow() {
-  sched::self();
-  sched::check_ending();
+  sched::take_long_way();
   sched::place w(writers_of(&state_), sched::hall_of(&state_), sched::wait_reason::rw_mutex_write,
                  heir_of_writer);
   const lines at{w.home, &state_};
@@ -179,10 +178,7 @@ void rw_mutex::unlock_slow() {
   sched::check_ending();  // not before: nobody else would unlock it
 }
 
-void rw_mutex::begin_shared() {
-  sched::self();
-  sched::check_ending();
-}
+void rw_mutex::begin_shared() { sched::take_long_way(); }
 
 void rw_mutex::lock_shared_slow() {
   sched::place w(readers_of(&state_), sched::wait_reason::rw_mutex_read, heir_of_reader);

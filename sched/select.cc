@@ -253,8 +253,7 @@ namespace cairn::detail {
 selected select_cases(chan_case* first, std::size_t n, bool has_default) {
   using namespace sched;
   if (!has_short_way()) [[unlikely]] {
-    self();
-    check_ending();
+    take_long_way();
   }
   const std::span<chan_case> cases(first, n);
   std::size_t live = 0;

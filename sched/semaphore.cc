@@ -44,8 +44,7 @@ sched::wake_up call_first(sched::place* first, std::uint64_t state) noexcept {
 
 void semaphore::acquire_slow(std::int64_t n) {
   if (n < 0) throw std::invalid_argument("semaphore::acquire: the number is negative");
-  sched::self();
-  sched::check_ending();
+  sched::take_long_way();
   if (n == 0) return;
   sched::place w(&state_, sched::wait_reason::semaphore, sched::first_of_line);
   w.amount = static_cast<std::uint64_t>(n);

@@ -147,9 +147,21 @@ bool look_after(p& pp, sight& seen, std::int64_t now) noexcept {
   if (now - seen.since < k_slice_ns || !others_wait(pp, now)) return false;
   if (seen.asked != 0) return insist(*owner, pp, seen, now);
   pp.preempt.store(true, std::memory_order_relaxed);
+  long_ways.fetch_or(k_room_is_wanted, std::memory_order_relaxed);
   seen.asked = now;
   seen.cpu_then = cpu_time_of(*owner);
   return true;
+}
+
+// Calls go the short way again when nobody is asked any more.
+void shorten_ways() noexcept {
+  if ((long_ways.load(std::memory_order_relaxed) & k_room_is_wanted) == 0) return;
+  for (int i = 0, n = sch.made.load(std::memory_order_acquire); i < n; ++i) {
+    const p& pp = *sch.all[i];
+    if (pp.preempt.load(std::memory_order_relaxed) && pp.owner.load(std::memory_order_relaxed) != nullptr)
+      return;
+  }
+  long_ways.fetch_and(static_cast<std::uint8_t>(~k_room_is_wanted), std::memory_order_relaxed);
 }
 
 bool look_after_all() noexcept {
@@ -157,6 +169,7 @@ bool look_after_all() noexcept {
   the_coarse_clock.now.store(now, std::memory_order_relaxed);
   const int n = sch.made.load(std::memory_order_acquire);
   bool did = false, waiting = false;
+  shorten_ways();
   for (int i = 0; i < n; ++i) {
     did |= look_after(*sch.all[i], sights[i], now);
     waiting |= others_wait(*sch.all[i], now);

@@ -14,8 +14,7 @@
 namespace cairn::sync {
 
 void wait_group::add_slow(std::int64_t n) {
-  sched::self();
-  sched::check_ending();
+  sched::take_long_way();
   bool is_negative = false, is_too_much = false;
   {
     sched::runtime_section section;
@@ -42,8 +41,7 @@ void wait_group::add_slow(std::int64_t n) {
 }
 
 void wait_group::wait_slow() {
-  sched::self();
-  sched::check_ending();
+  sched::take_long_way();
   sched::place w(&state_, sched::wait_reason::wait_group, nullptr);
   sched::enter_section();
   {

@@ -390,6 +390,33 @@ TEST(Preempt, AMutexContendedWithoutPause) {
     });
 }
 
+// Frozen where it happens to be it would mostly be in the middle.
+TEST(Preempt, WhoLocksAndUnlocksMakesRoomBetweenTheTwo) {
+  on_procs(1, [] {
+    cairn::sync::mutex m;
+    std::atomic<bool> stop{false}, is_inside{false};
+    wait_group hog;
+    hog.go([&] {
+      while (!stop) {
+        m.lock();
+        is_inside = true;
+        for (int i = 0; i < 1000; ++i) asm volatile("");
+        is_inside = false;
+        m.unlock();
+      }
+    });
+    const int looks = static_cast<int>(test_count(20, 10));
+    int inside = 0;
+    for (int i = 0; i < looks; ++i) {
+      cairn::yield();
+      inside += is_inside;
+    }
+    stop = true;
+    hog.wait();
+    EXPECT_LT(inside, looks / 2);
+  });
+}
+
 TEST(Preempt, AConditionVariableBlocksOnlyItsGoroutine) {
   on_procs(1, [] {
     std::mutex lock;

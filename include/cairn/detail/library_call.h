@@ -4,26 +4,29 @@
 // The start of a call into the library that is compiled into the program: may it go on by itself?
 #pragma once
 #include <atomic>
+#include <cstdint>
 
 #include "cairn/detail/entry.h"
 
 namespace cairn::sched {
 struct m;
 extern m nobody;
-extern std::atomic<bool> run_ending;
+extern std::atomic<std::uint8_t> long_ways;
 }  // namespace cairn::sched
 
 namespace cairn::detail {
 
 // False: the call has to go the long way. Either the thread is to be attached: while it holds something it is
-// one that can wake goroutines, which is then no deadlock. Or the run is ending (relaxed: see
-// sched/goroutine.h): else a goroutine that only ever locks and unlocks would not end.
+// one that can wake goroutines, which is then no deadlock. Or a run is ending: else a goroutine that only ever locks
+// and unlocks would not end. Or somebody has been asked to make room for others: here he holds nothing of this call's
+// yet, whereas who is frozen where he happens to be may have the mutex that all others want. (Relaxed: see
+// sched/goroutine.h.)
 inline bool has_short_way() noexcept {
   const bool is_attached = static_cast<void*>(this_cache()) != static_cast<void*>(&sched::nobody);
-  return is_attached && !sched::run_ending.load(std::memory_order_relaxed);
+  return is_attached && sched::long_ways.load(std::memory_order_relaxed) == 0;
 }
 
-// Attaches the thread; ends the goroutine, whose run is ending.
+// Attaches the thread; ends the goroutine, if its run is ending; makes room, if it was asked to.
 [[gnu::cold]] void begin_call_slow();
 // For a call that has no long way of its own.
 inline void begin_call() {
