@@ -100,6 +100,10 @@ void read_load_option(plan& into, given& was, const std::string& option, const s
     into.threads = whole<unsigned>(option, value, 1, 256);
   } else if (option == "--allocators") {
     into.allocators = whole<unsigned>(option, value, 0, 256);
+  } else if (option == "--parked") {
+    into.parked = whole<std::size_t>(option, value, 0, 10'000'000);
+  } else if (option == "--running") {
+    into.running = whole<std::size_t>(option, value, 0, 1'000'000);
   } else if (option == "--rate") {
     into.rate = rate(value);
   } else if (option == "--unit") {
@@ -178,6 +182,8 @@ such a loop is seen beside it.
   --ring N             messages of 1 KiB in the ring (default 4096, beside the shape)
   --threads N          threads that do units and inserts (default 1); live heap and ring are divided among them
   --allocators N       threads beside them that allocate 64 B objects and drop them (default 1)
+  --parked N           goroutines beside them that wait, ten frames deep (default 0)
+  --running N          goroutines beside them that make and follow a short list every 10 ms (default 0)
   --rate R             objects a second of all allocators together, such as 500k or 20M (default full: full speed)
   --unit T             length of a unit in us (default 10); 0: inserts only
   --percent P          GC percent, or off (default: CAIRNGC, else 100)

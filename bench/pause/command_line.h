@@ -21,6 +21,8 @@ struct plan {
   std::size_t ring_messages = 4096;                 // of all threads
   unsigned threads = 1;                             // that do units and inserts
   unsigned allocators = 1;                          // that only allocate
+  std::size_t parked = 0;                           // goroutines that wait, ten frames deep
+  std::size_t running = 0;                          // goroutines that work every 10 ms
   double rate = 0;                                  // objects a second of all allocators; 0: full speed
   double unit_us = 10;                              // 0: no units, inserts only
   double seconds = 10;

@@ -14,6 +14,7 @@
 
 #include <fmt/format.h>
 
+#include "bench/pause/company.h"
 #include "bench/pause/disturbance.h"
 #include "bench/pause/report_html.h"
 #include "bench/pause/report_text.h"
@@ -75,10 +76,13 @@ void measure(experiment& out) {
   out.live_bytes = subject.live_bytes();
   out.build_seconds = subject.build_seconds();
   out.exchanges_per_unit = subject.exchanges_per_unit();
+  company beside(out.what.parked, out.what.running);
   say(text_head(out));
   for (unsigned i = 0; i < out.what.repeat; i++) {
     round_record& round = out.rounds.emplace_back();
+    beside.allocate(false);
     if (out.what.control != control_mode::off) round.control = subject.run(false);
+    beside.allocate(true);
     if (out.what.control != control_mode::only) round.collected = subject.run(true);
     if (out.what.repeat > 1) say(text_round(round, i + 1));
   }

@@ -72,6 +72,8 @@ std::string facts(const experiment& from) {
               fmt::format("{} doing units of {:g} \u00b5s ({} exchanges) and inserts, {} allocating at {}",
                           what.threads, what.unit_us, from.exchanges_per_unit, what.allocators,
                           what.rate == 0 ? "full speed" : fmt::format("{:g} objects/s", what.rate)));
+  if (what.parked + what.running != 0)
+    out += fact("goroutines", fmt::format("{} parked, {} running", what.parked, what.running));
   const std::string length = what.repeat > 1 ? fmt::format("{} rounds of {:g} s; figures are medians",
                                                            what.repeat, what.seconds)
                                              : fmt::format("{:g} s", what.seconds);

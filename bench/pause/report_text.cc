@@ -62,6 +62,8 @@ std::string text_head(const experiment& from) {
                      what.threads, what.allocators,
                      what.rate == 0 ? std::string("full speed") : fmt::format("{:g} objects/s", what.rate),
                      from.exchanges_per_unit, k_walk_steps);
+  if (what.parked + what.running != 0)
+    out += fmt::format("beside them {} goroutines parked and {} running\n", what.parked, what.running);
   return out;
 }
 

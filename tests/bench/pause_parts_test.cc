@@ -83,9 +83,9 @@ TEST(PauseCommandLine, RejectsWhatItCannotUseAndNamesIt) {
 }
 
 TEST(PauseCommandLine, TheHelpNamesEveryOption) {
-  for (const char* option :
-       {"--live", "--shape", "--ring", "--threads", "--allocators", "--rate", "--unit", "--percent",
-        "--memory-limit", "--duration", "--warmup", "--repeat", "--control", "--html", "--seed"}) {
+  for (const char* option : {"--live", "--shape", "--ring", "--threads", "--allocators", "--parked",
+                             "--running", "--rate", "--unit", "--percent", "--memory-limit", "--duration",
+                             "--warmup", "--repeat", "--control", "--html", "--seed"}) {
     EXPECT_THAT(help_text(), HasSubstr(std::string("\n  ") + option + " "));
     EXPECT_THAT(complaint({option, "?"}), testing::Not(HasSubstr("unknown option"))) << option;
   }

@@ -136,7 +136,7 @@ TEST(PauseProgram, AShortRunPrintsTheTableAndWritesThePage) {
 TEST(PauseProgram, EveryShapeAndModeRuns) {
   for (const char* options : {"--shape tree --threads 2 --allocators 2", "--shape arrays --rate 1M --repeat 2",
                               "--shape ring --live 8M --unit 0 --allocators 0", "--control only",
-                              "--control off --percent off --memory-limit 40M"}) {
+                              "--control off --percent off --memory-limit 40M", "--parked 500 --running 50"}) {
     outcome got = run_program("--live 8M --duration 0.3 --warmup 0.1 " + std::string(options));
     EXPECT_EQ(got.status, 0) << options << "\n" << got.output;
     EXPECT_THAT(got.output, HasSubstr("peak resident memory")) << options;
