@@ -130,12 +130,6 @@ TEST(AtomicValue, LosesNoCompareAndSwap) {
 }
 
 TEST(AtomicValue, LetsGoOfWhatItHeld) {
-  struct counted {
-    explicit counted(std::atomic<int>& n) : alive(&n) { ++n; }
-    counted(const counted& o) : alive(o.alive) { ++*alive; }
-    ~counted() { --*alive; }
-    std::atomic<int>* alive;
-  };
   std::atomic<int> alive{0};
   cairn::unique_gc<atomic_value<counted>> held;
   apart([&] {

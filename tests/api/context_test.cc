@@ -380,12 +380,6 @@ TEST(ContextMemory, WhatIsCancelledIsLetGo) {
 
 // What a context keeps is gone with it; a token outlives it.
 TEST(ContextMemory, GoesWithTheLastHandle) {
-  struct counted {
-    explicit counted(std::atomic<int>& n) : alive(&n) { ++n; }
-    counted(const counted& o) : alive(o.alive) { ++*alive; }
-    ~counted() { --*alive; }
-    std::atomic<int>* alive;
-  };
   std::atomic<int> alive{0};
   std::stop_source source;
   apart([&] {

@@ -102,37 +102,21 @@ TEST(Goroutine, TwoRunAtTheSameTimeBesideCollections) {
 // A pair that wakes each other must let a third have its turns.
 TEST(Goroutine, APingPongPairLetsAThirdHaveTurns) {
   on_procs(1, [] {
-    turns ball;
     std::atomic<bool> stop{false};
-    std::atomic<int> rounds{0}, third{0};
-    bool over = false;  // belongs to whose turn it is
+    std::atomic<int> third{0};
     wait_group all;
-    all.go([&] {
-      while (!over) {
-        ball.await(0);
-        ++rounds;
-        over = stop;
-        ball.hand_over_to(1);
-      }
-    });
-    all.go([&] {
-      while (true) {
-        ball.hand_over_to(0);
-        ball.await(1);
-        if (over) break;
-      }
-    });
+    const ball_game game(all, stop);
     all.go([&] {
       while (third < 20) {
-        const int before = rounds;
-        while (rounds == before && !stop) cairn::yield();
+        const int before = game.rounds();
+        while (game.rounds() == before && !stop) cairn::yield();
         ++third;
       }
     });
     EXPECT_TRUE(eventually([&] { return third == 20; }));
     stop = true;
     all.wait();
-    EXPECT_GE(rounds, 20);
+    EXPECT_GE(game.rounds(), 20);
   });
 }
 

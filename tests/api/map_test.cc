@@ -354,12 +354,6 @@ TEST(Map, KeepsWhatKeysAndValuesReferTo) {
 
 // Go's issue 40999: what is deleted goes, and the nodes with it; and values that were replaced are destroyed.
 TEST(Map, LetsGoOfWhatIsDeletedOrReplaced) {
-  struct counted {
-    explicit counted(std::atomic<int>& n) : alive(&n) { ++n; }
-    counted(const counted& o) : alive(o.alive) { ++*alive; }
-    ~counted() { --*alive; }
-    std::atomic<int>* alive;
-  };
   std::atomic<int> alive{0};
   sync::map<int, counted> m;
   apart([&] {

@@ -133,27 +133,10 @@ TEST(Preempt, NoMoreRunThanThereAreProcs) {
 
 TEST(Preempt, APingPongPairAndAHogShareAProc) {
   on_procs(1, [] {
-    turns ball;
-    std::atomic<int> rounds{0};
     std::atomic<std::uint64_t> hog_steps{0};
     std::atomic<bool> stop{false};
-    bool over = false;  // belongs to whose turn it is
     wait_group all;
-    all.go([&] {
-      while (!over) {
-        ball.await(0);
-        ++rounds;
-        over = stop;
-        ball.hand_over_to(1);
-      }
-    });
-    all.go([&] {
-      while (true) {
-        ball.hand_over_to(0);
-        ball.await(1);
-        if (over) break;
-      }
-    });
+    const ball_game game(all, stop);
     all.go([&] {
       while (!stop.load(std::memory_order_relaxed)) hog_steps.fetch_add(1, std::memory_order_relaxed);
     });
@@ -161,8 +144,8 @@ TEST(Preempt, APingPongPairAndAHogShareAProc) {
     for (int i = 0; i < 5; ++i) {
       const std::uint64_t steps = hog_steps;
       EXPECT_TRUE(eventually([&] { return hog_steps > steps; }));
-      const int before = rounds;
-      EXPECT_TRUE(eventually([&] { return rounds > before; }));
+      const int before = game.rounds();
+      EXPECT_TRUE(eventually([&] { return game.rounds() > before; }));
     }
     stop = true;
     all.wait();

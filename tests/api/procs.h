@@ -12,7 +12,10 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <thread>
 #include <utility>
+#include <vector>
 
 #include "api/support.h"
 #include "scale.h"
@@ -76,6 +79,48 @@ class turns {
  private:
   cairn::sync::wait_group turn_[2];
 };
+
+// Two goroutines of `all` that take turns until a while after `stop`.
+class ball_game {
+ public:
+  ball_game(cairn::sync::wait_group& all, const std::atomic<bool>& stop) : stop_(stop) {
+    all.go([this] {
+      while (!over_) {
+        ball_.await(0);
+        ++rounds_;
+        over_ = stop_;
+        ball_.hand_over_to(1);
+      }
+    });
+    all.go([this] {
+      while (true) {
+        ball_.hand_over_to(0);
+        ball_.await(1);
+        if (over_) break;
+      }
+    });
+  }
+  int rounds() const { return rounds_; }
+
+ private:
+  const std::atomic<bool>& stop_;
+  turns ball_;
+  std::atomic<int> rounds_{0};
+  bool over_ = false;  // belongs to whose turn it is
+};
+
+// f(seed) by three threads that are attached and twenty goroutines at once. Of a goroutine.
+template <class F>
+void by_threads_and_goroutines(F f) {
+  std::vector<std::thread> threads;
+  for (std::uint64_t i = 0; i < 3; ++i) threads.emplace_back([&f, i] { f(i); });
+  cairn::sync::wait_group all;
+  for (std::uint64_t i = 0; i < 20; ++i) all.go([&f, i] { f(10 + i); });
+  all.wait();
+  cairn::blocking([&threads] {
+    for (std::thread& thread : threads) thread.join();
+  });
+}
 
 // Puts this goroutine's stack, and what it keeps alive, through every way of being off a P.
 inline void park_in_all_ways() {

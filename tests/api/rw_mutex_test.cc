@@ -88,17 +88,7 @@ struct house {
 
 TEST_P(RwMutex, ExcludesWritersAmongGoroutinesAndThreads) {
   house h;
-  program([&h] {
-    const std::uint64_t times = test_count(3'000);
-    std::vector<std::thread> threads;
-    for (std::uint64_t i = 0; i < 3; ++i) threads.emplace_back([&h, i, times] { h.storm(times, i); });
-    wait_group all;
-    for (std::uint64_t i = 0; i < 20; ++i) all.go([&h, i, times] { h.storm(times, 10 + i); });
-    all.wait();
-    cairn::blocking([&threads] {
-      for (std::thread& thread : threads) thread.join();
-    });
-  });
+  program([&h] { by_threads_and_goroutines([&h](std::uint64_t seed) { h.storm(test_count(3'000), seed); }); });
   EXPECT_EQ(h.plain, h.written);
   EXPECT_TRUE(h.lock.try_lock());
   h.lock.unlock();

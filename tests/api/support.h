@@ -164,4 +164,21 @@ template <class T>
   return collect_until([&] { return is_gone(w); });
 }
 
+// Without a call that would let anybody else have the processor, or end a runtime section.
+template <class P>
+bool spin_until(P done) {
+  const auto deadline = std::chrono::steady_clock::now() + k_patience;
+  while (!done())
+    if (std::chrono::steady_clock::now() > deadline) return false;
+  return true;
+}
+
+// Counts how many of them there are.
+struct counted {
+  explicit counted(std::atomic<int>& n) : alive(&n) { ++n; }
+  counted(const counted& o) : alive(o.alive) { ++*alive; }
+  ~counted() { --*alive; }
+  std::atomic<int>* alive;
+};
+
 }  // namespace cairn_test

@@ -51,15 +51,7 @@ TEST(Mutex, ExcludesGoroutinesAndThreads) {
   for (int procs : {1, 2, 8}) {
     tally t;
     on_procs(procs, [&t] {
-      const std::uint64_t times = test_count(5'000);
-      std::vector<std::thread> threads;
-      for (std::uint64_t i = 0; i < 3; ++i) threads.emplace_back([&t, i, times] { t.storm(times, i); });
-      wait_group all;
-      for (std::uint64_t i = 0; i < 20; ++i) all.go([&t, i, times] { t.storm(times, 10 + i); });
-      all.wait();
-      cairn::blocking([&threads] {
-        for (std::thread& thread : threads) thread.join();
-      });
+      by_threads_and_goroutines([&t](std::uint64_t seed) { t.storm(test_count(5'000), seed); });
     });
     EXPECT_EQ(t.entered, t.expected);
   }

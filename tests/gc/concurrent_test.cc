@@ -49,14 +49,6 @@ unsigned char barrier_bits() { return __atomic_load_n(&cairn_barrier_flags, __AT
 bool stacks_are_grey() { return (barrier_bits() & cairn::gc::k_grey_stacks) != 0; }
 bool is_marking() { return current_phase() == phase::mark; }
 
-template <class P>
-bool spin_until(P done) {
-  const auto deadline = std::chrono::steady_clock::now() + k_patience;
-  while (!done())
-    if (std::chrono::steady_clock::now() > deadline) return false;
-  return true;
-}
-
 // A collect() on another thread.
 class running_cycle {
  public:

@@ -60,14 +60,6 @@ class crowd {
   std::vector<std::thread> threads_;
 };
 
-template <class P>
-bool spin_until(P done) {
-  const auto deadline = std::chrono::steady_clock::now() + k_patience;
-  while (!done())
-    if (std::chrono::steady_clock::now() > deadline) return false;
-  return true;
-}
-
 class with_procs {
  public:
   explicit with_procs(int n) : before_(cairn::max_procs(n)) {}
