@@ -35,6 +35,8 @@ ATOMIC_CALL = re.compile(
     r"compare_exchange_weak|compare_exchange_strong|test_and_set|clear)\s*\(")
 # Also a function of containers.
 AMBIGUOUS = {"clear"}
+EXAMPLES = "docs/examples/"
+MAX_EXAMPLE_LINES = 119
 UNFINISHED = re.compile(r"\b(?:TODO|FIXME|XXX)\b")
 
 
@@ -131,7 +133,35 @@ def check_unfinished(path, text):
             yield number, "unfinished work is an issue, not a comment"
 
 
-RULES = (check_layers, check_head, check_orders, check_system, check_size, check_columns, check_unfinished)
+def check_example(path, text):
+    """What a newcomer copies is short, says what it shows, and uses what is public."""
+    if not path.startswith(EXAMPLES) or not path.endswith(CODE):
+        return
+    count = text.count("\n")
+    if count > MAX_EXAMPLE_LINES:
+        yield count, f"{count} lines, more than the {MAX_EXAMPLE_LINES} of an example"
+    if not re.search(r"^// Shows: ", text, flags=re.M):
+        yield 3, "the head comment of an example says what it is about, and after `Shows: ` which parts of the library"
+    for number, line in enumerate(text.splitlines(), 1):
+        if re.match(r"\s*#\s*include\s*(?!<cairn/cairn\.h>)(?:<(?:cairn|heap|sched|gc)/|\")", line) or \
+           re.search(r"\bdetail::", line):
+            yield number, "an example includes <cairn/cairn.h>, and uses nothing of the inside"
+
+
+def check_example_table(paths, table):
+    """Each example has a line in the table of README.md and says in a file beside it what it prints."""
+    for path in sorted(paths):
+        stem, extension = os.path.splitext(path[len(EXAMPLES):])
+        if not path.startswith(EXAMPLES) or extension not in (".cc", ".out"):
+            continue
+        if stem + ".cc" not in table:
+            yield path, f"has no line in {EXAMPLES}README.md"
+        if EXAMPLES + stem + (".out" if extension == ".cc" else ".cc") not in paths:
+            yield path, "an example is a program NAME.cc and what it prints, NAME.out"
+
+
+RULES = (check_layers, check_head, check_orders, check_system, check_size, check_columns, check_unfinished,
+         check_example)
 
 
 def environment_names(options_text):
@@ -185,7 +215,8 @@ def has_rules(path, text):
 
 def check_all():
     count = 0
-    for path in all_files():
+    paths = all_files()
+    for path in paths:
         text = read(path)
         found = []
         if path.endswith(".md"):
@@ -195,6 +226,10 @@ def check_all():
         for number, message in found:
             print(f"{path}:{number}: {message}")
         count += len(found)
+    if EXAMPLES + "README.md" in paths:
+        for path, message in check_example_table(paths, read(EXAMPLES + "README.md")):
+            print(f"{path}:1: {message}")
+            count += 1
     if os.path.exists(os.path.join(ROOT, "gc/options.cc")):
         docs = "docs/environment.md"
         for message in check_environment(read("gc/options.cc"), read(docs) if os.path.exists(f"{ROOT}/{docs}") else ""):
@@ -224,6 +259,11 @@ def self_test():
         (check_size, "gc/a.cc", "\n" * (MAX_FILE_LINES + 1)),
         (check_columns, "gc/a.cc", "x" * (MAX_COLUMNS + 1)),
         (check_unfinished, "gc/a.cc", "// TODO later\n"),
+        (check_example, "docs/examples/a.cc", "// Shows: chan.\n" + "\n" * MAX_EXAMPLE_LINES),
+        (check_example, "docs/examples/a.cc", "int main() {}\n"),
+        (check_example, "docs/examples/a.cc", "// Shows: chan.\n#include <cairn/detail/entry.h>\n"),
+        (check_example, "docs/examples/a.cc", '// Shows: chan.\n#include "sched/m.h"\n'),
+        (check_example, "docs/examples/a.cc", "// Shows: chan.\ncairn::detail::keep(p);\n"),
     ]
     good = [
         (check_layers, "gc/a.cc", '#include "sched/m.h"\n#include "cairn/gc.h"\n#include <vector>\n'),
@@ -235,6 +275,7 @@ def self_test():
         (check_system, "heap/os_linux.cc", "#include <sys/mman.h>\n"),
         (check_columns, "gc/a.cc", "é" * MAX_COLUMNS),
         (check_unfinished, "gc/a.cc", "// does what it says\n"),
+        (check_example, "docs/examples/a.cc", "// Shows: chan.\n#include <cairn/cairn.h>\n#include <mutex>\n"),
     ]
     wrong = [f"{rule.__name__} missed {text!r} in {path}" for rule, path, text in bad if not list(rule(path, text))]
     wrong += [f"{rule.__name__} refused {text!r} in {path}" for rule, path, text in good if list(rule(path, text))]
@@ -246,7 +287,11 @@ def self_test():
     links = "[a](there.md) [b](http://x/y) [c](#d)\n[e](gone.md#f)"
     if [n for n, _ in check_links("docs/a.md", links, lambda target: target == "docs/there.md")] != [2]:
         wrong.append("check_links: should find line 2 only")
-    print("\n".join(wrong) or f"{len(bad) + len(good) + len(documents) + 1} cases as expected")
+    examples = {"docs/examples/" + name for name in ("a.cc", "a.out", "b.cc", "c.out", "d.cc", "d.out", "README.md")}
+    found = [path for path, _ in check_example_table(examples, "[a](a.cc) [b](b.cc) [c](c.cc)")]
+    if found != ["docs/examples/" + name for name in ("b.cc", "c.out", "d.cc", "d.out")]:
+        wrong.append(f"check_example_table: found {found}")
+    print("\n".join(wrong) or f"{len(bad) + len(good) + len(documents) + 2} cases as expected")
     return len(wrong)
 
 

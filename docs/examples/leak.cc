@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The Cairn authors
+//
+// A leak of goroutines, and its repair. Ask three servers, take the first answer: on a channel
+// without capacity the two slower ones wait for ever to be received from, and keep their stacks and
+// what is on them. The collector frees objects that nobody can reach, but it does not end
+// goroutines: somebody may have forgotten something.
+//
+// Shows: how such goroutines are found, in a running program too; that a channel with room lets
+// them end.
+#include <cairn/cairn.h>
+
+#include <cstddef>
+#include <cstdio>
+#include <string>
+#include <utility>
+#include <vector>
+
+std::string ask(int server) { return "answer of server " + std::to_string(server); }
+
+std::string first_answer(std::size_t room) {
+  auto answers = cairn::make_chan<std::string>(room);
+  for (int server = 0; server < 3; ++server) cairn::go([=] { answers.send(ask(server)); });
+  return *answers.recv();
+}
+
+// The leak: nobody receives the second and the third answer.
+std::string leaky_answer() { return first_answer(0); }
+// The repair: there is room for all of them.
+std::string repaired_answer() { return first_answer(3); }
+
+// Those who wait to send, of which this program has no others.
+std::vector<cairn::goroutine_info> leaked_goroutines() {
+  std::vector<cairn::goroutine_info> found = cairn::goroutines();
+  std::erase_if(found, [](const cairn::goroutine_info& g) { return g.wait_reason != "chan send"; });
+  return found;
+}
+
+// Waits until the goroutines that were started have ended, or are stuck.
+void settle() {
+  while (cairn::num_goroutines() > 1 + leaked_goroutines().size()) cairn::yield();
+}
+
+int main() {
+  return cairn::run([] {
+    for (int i = 0; i < 10; ++i) leaky_answer();
+    settle();
+    const auto leaked = leaked_goroutines();
+    std::printf("leaky: %zu goroutines, each in \"%s\"\n", leaked.size(), leaked.front().wait_reason.c_str());
+
+    for (int i = 0; i < 10; ++i) repaired_answer();
+    settle();
+    std::printf("repaired: %zu more\n", leaked_goroutines().size() - leaked.size());
+  });
+}
