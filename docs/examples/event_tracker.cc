@@ -5,8 +5,7 @@
 // and shutdown(ctx) waits until all are written, but no longer than the caller's context allows.
 // Whoever starts a goroutine knows how it ends, and can wait for that.
 //
-// Shows: a service around a channel, close as the request to finish, contexts as the limit of
-// waiting.
+// Shows: a service around a channel, close as the request to finish, contexts that limit waiting.
 #include <cairn/cairn.h>
 
 #include <cstdio>

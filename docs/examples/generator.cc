@@ -2,8 +2,8 @@
 // SPDX-FileCopyrightText: The Cairn authors
 //
 // A generator with a quit channel: a function returns the channel on which its goroutine sends, and
-// the goroutine ends when the caller closes `quit`. What it holds is given back before it closes
-// its own channel, so the caller can wait for that.
+// the goroutine ends when the caller closes `quit`. It closes its own channel last, so the caller
+// can wait until it has tidied up.
 //
 // Shows: chan, its one-way views, chan<void>, select with a send and a receive, a loop over a
 // channel, defer.

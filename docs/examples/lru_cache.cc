@@ -33,11 +33,12 @@ class lru_cache {
   }
 
   void put(const K& key, cairn::gc_ptr<const V> value) {
+    entry* const fresh = cairn::make_gc<entry>(key, value);
     std::lock_guard lock(mutex_);
     cairn::root<entry>& place = index_[key];
     if (place) unlink(place);
-    place = cairn::make_gc<entry>(key, value);
-    link_newest(place);
+    place = fresh;
+    link_newest(fresh);
     if (index_.size() <= capacity_) return;
     entry* const oldest = ends_->newer;
     unlink(oldest);

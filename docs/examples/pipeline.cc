@@ -6,31 +6,45 @@
 // consumer that has seen enough cancels, and no stage is left behind, waiting to send what nobody
 // wants.
 //
-// Shows: context, with_cancel, select between a send and done(), sync::wait_group, defer, functions
-// as stages.
+// Shows: context, with_cancel, select between a send and done(), sync::wait_group, defer.
 #include <cairn/cairn.h>
 
 #include <cstdio>
 #include <string>
 #include <utility>
 
-// What all stages of one pipeline share. It outlives them: see main.
-struct pipeline {
-  cairn::context ctx;
-  cairn::sync::wait_group stages;
+// What all stages of one pipeline share. It outlives them.
+class pipeline {
+ public:
+  explicit pipeline(cairn::context parent) : pipeline(cairn::with_cancel(parent)) {}
+  ~pipeline() { stop(); }
 
-  // A stage that sends by `send`, which is false once the pipeline has been cancelled.
+  // Returns when all stages have ended. After the first time it does nothing.
+  void stop() {
+    cancel_();
+    stages_.wait();
+  }
+
+  // body(send) makes the values. send(value) is false once the pipeline has been cancelled.
   template <class T, class F>
   cairn::recv_chan<T> stage(F body) {
     auto out = cairn::make_chan<T>();
-    stages.go([this, out, body] {
+    stages_.go([this, out, body] {
       cairn::defer at_end{[&] { out.close(); }};
       body([&](T value) {
-        return cairn::select(cairn::on_send(out, std::move(value)), cairn::on_recv(ctx.done())) == 0;
+        return cairn::select(cairn::on_send(out, std::move(value)), cairn::on_recv(ctx_.done())) == 0;
       });
     });
     return out;
   }
+
+ private:
+  explicit pipeline(std::pair<cairn::context, cairn::cancel_func> made)
+      : ctx_(made.first), cancel_(made.second) {}
+
+  cairn::context ctx_;
+  cairn::cancel_func cancel_;
+  cairn::sync::wait_group stages_;
 };
 
 // 1, 2, 3, ...: without end.
@@ -59,16 +73,13 @@ cairn::recv_chan<std::string> palindromes(pipeline& p, cairn::recv_chan<long> nu
 
 int main() {
   return cairn::run([] {
-    auto [ctx, cancel] = cairn::with_cancel(cairn::background());
-    pipeline p{.ctx = ctx, .stages = {}};
-
+    pipeline p(cairn::background());
     int count = 0;
     for (const std::string& text : palindromes(p, squares(p, naturals(p)))) {
       std::printf("%s\n", text.c_str());
       if (++count == 8) break;
     }
-    cancel();
-    p.stages.wait();
-    std::printf("%s, and all stages have ended\n", ctx.err().message().c_str());
+    p.stop();
+    std::puts("all stages have ended");
   });
 }

@@ -5,8 +5,7 @@
 // request takes one. The bucket is a buffered channel; its capacity is how many requests may come
 // at once after a quiet time.
 //
-// Shows: ticker, chan<void> as a semaphore, try_send, select, contexts with timeouts, receiving for
-// ever.
+// Shows: ticker, chan<void> as a semaphore, try_send, try_recv, select, contexts with timeouts.
 #include <cairn/cairn.h>
 
 #include <chrono>

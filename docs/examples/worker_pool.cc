@@ -80,7 +80,7 @@ int main() {
       const answer a = *from.recv();
       try {
         if (a.error) std::rethrow_exception(a.error);
-        std::printf("%d words\n", a.words);
+        std::printf("words: %d\n", a.words);
       } catch (const std::invalid_argument& e) {
         std::printf("failed: %s\n", e.what());
       }
