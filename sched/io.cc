@@ -235,4 +235,9 @@ bool wait_writable(int fd, std::chrono::steady_clock::time_point deadline) {
   return sched::await_io(fd, true, deadline, "cairn::wait_writable");
 }
 
+// Not inlined, by no link time optimisation either: see net.h.
+[[gnu::noinline]] bool would_block(long result) noexcept {
+  return result == -1 && (errno == EAGAIN || errno == EINPROGRESS);
+}
+
 }  // namespace cairn

@@ -4,11 +4,10 @@
 // Two TCP servers in one process that live and die together: when one fails both stop accepting, who is being
 // served is still served, and then main learns what had happened.
 //
-// All of it (servers, connections, who stops them, here the client too) is goroutines of one errgroup. The first
-// that throws cancels the group's context. wait() returns when the last has ended, so nothing is closed while
-// somebody uses it.
+// All of it (servers, connections, who stops them, the client) is goroutines of one errgroup. The first that throws
+// cancels its context. wait() returns when the last has ended, so nothing is closed while somebody uses it.
 //
-// Shows: sync::errgroup and its context, wait_readable and wait_writable, deadlines, the system's own sockets.
+// Shows: sync::errgroup and its context, wait_readable, wait_writable, would_block, the system's own sockets.
 #include <arpa/inet.h>
 #include <cairn/cairn.h>
 #include <sys/socket.h>
@@ -22,18 +21,16 @@
 #include <system_error>
 #include <utility>
 
-// True if the system call would have had to wait. Throws what else it has failed with. Not inlined: errno is the
-// thread's, and a function that waits may go on in another thread with the address of the first one's.
-[[gnu::noinline]] bool would_wait(long result) {
-  if (result != -1) return false;
-  if (errno == EAGAIN || errno == EINPROGRESS) return true;
-  throw std::system_error(errno, std::generic_category());
+// The result of a system call. Throws why it has failed.
+long check(long result) {
+  if (result == -1) throw std::system_error(errno, std::generic_category());
+  return result;
 }
 
-// A non-blocking socket, closed at its end. Who waits in these functions keeps no thread waiting.
+// A non-blocking socket, closed at its end. Who waits in its functions keeps no thread waiting.
 struct tcp_socket {
   explicit tcp_socket(int made = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0)) : fd(made) {
-    would_wait(fd);
+    check(made);
   }
   tcp_socket(tcp_socket&& other) noexcept : fd(std::exchange(other.fd, -1)) {}
   ~tcp_socket() { ::close(fd); }
@@ -42,17 +39,18 @@ struct tcp_socket {
   std::string read_line() const {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
     std::string line;
-    for (char c = 0; c != '\n';) {
-      const long n = ::read(fd, &c, 1);
-      if (n == 0) break;
-      if (!would_wait(n)) line += c;
-      else if (!cairn::wait_readable(fd, deadline)) throw std::runtime_error("nothing was said for a minute");
+    for (char c = 0; c != '\n'; line += c) {
+      long n;
+      while (cairn::would_block(n = ::read(fd, &c, 1)))
+        if (!cairn::wait_readable(fd, deadline)) throw std::runtime_error("nothing was said for a minute");
+      if (check(n) == 0) break;
     }
     return line;
   }
   void write(std::string_view text) const {
-    for (long sent; !text.empty(); text.remove_prefix(sent))
-      while (would_wait(sent = ::send(fd, text.data(), text.size(), MSG_NOSIGNAL))) cairn::wait_writable(fd);
+    for (long sent; !text.empty(); text.remove_prefix(check(sent)))
+      while (cairn::would_block(sent = ::send(fd, text.data(), text.size(), MSG_NOSIGNAL)))
+        cairn::wait_writable(fd);
   }
   int fd;
 };
@@ -61,9 +59,9 @@ struct server {
   explicit server(std::string its_name) : name(std::move(its_name)) {
     auto* const any = reinterpret_cast<sockaddr*>(&address);
     socklen_t size = sizeof address;
-    would_wait(::bind(listener.fd, any, size));
-    would_wait(::listen(listener.fd, 16));
-    would_wait(::getsockname(listener.fd, any, &size));
+    check(::bind(listener.fd, any, size));
+    check(::listen(listener.fd, 16));
+    check(::getsockname(listener.fd, any, &size));
   }
 
   // Accepts until the group's context is cancelled.
@@ -74,9 +72,10 @@ struct server {
     });
     group.go([&] {
       for (;;) {  // until accept4 fails, because of the shutdown: after the failure that counts
-        const int fd = ::accept4(listener.fd, nullptr, nullptr, SOCK_NONBLOCK);
-        if (would_wait(fd)) cairn::wait_readable(listener.fd);
-        else group.go([this, client = tcp_socket(fd)] { serve(client); });
+        int fd;
+        while (cairn::would_block(fd = ::accept4(listener.fd, nullptr, nullptr, SOCK_NONBLOCK)))
+          cairn::wait_readable(listener.fd);
+        group.go([this, client = tcp_socket(fd)] { serve(client); });
       }
     });
   }
@@ -89,7 +88,8 @@ struct server {
   // A connection that is being served.
   tcp_socket connect() const {
     tcp_socket made;
-    would_wait(::connect(made.fd, reinterpret_cast<const sockaddr*>(&address), sizeof address));
+    const int result = ::connect(made.fd, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+    if (!cairn::would_block(result)) check(result);  // if it would, reading waits for it
     std::printf("%s", made.read_line().c_str());
     return made;
   }

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
 //
-// Waiting until a file descriptor is ready. Cairn has no sockets of its own: with these two functions any descriptor
-// that epoll knows of (a socket, a pipe, a terminal, an eventfd), opened with O_NONBLOCK, is used as in
+// Waiting until a file descriptor is ready. Cairn has no sockets of its own: with these functions any descriptor that
+// epoll knows of (a socket, a pipe, a terminal, an eventfd), opened with O_NONBLOCK, is used as in
 //
-//   while ((n = read(fd, buffer, size)) == -1 && errno == EAGAIN) cairn::wait_readable(fd);
+//   while (cairn::would_block(n = read(fd, buffer, size))) cairn::wait_readable(fd);
+//
+// Not with `n == -1 && errno == EAGAIN`: a goroutine that waits may go on in another thread, whose errno it is then.
+// Compilers take the address of errno to be the same throughout a function, and clang 14 keeps it in a register over
+// just this loop. For the same reason look at errno in a function that does not wait, or in one place of one that does.
 #pragma once
 #include <chrono>
 
@@ -24,5 +28,9 @@ bool wait_readable(
 // The same for writing.
 bool wait_writable(
     int fd, std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max());
+
+// True if a system call that returned `result` would have had to wait: that is -1, and errno is EAGAIN, or EINPROGRESS
+// as of a connect(). Leaves errno alone, and attaches nobody.
+bool would_block(long result) noexcept;
 
 }  // namespace cairn
