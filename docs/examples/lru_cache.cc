@@ -14,6 +14,7 @@
 #include <mutex>
 #include <string>
 #include <unordered_map>
+#include <utility>
 
 // From K to objects of type V. May be used by many goroutines at once. Lives where a gc_ptr may.
 template <class K, class V>
@@ -33,12 +34,12 @@ class lru_cache {
   }
 
   void put(const K& key, cairn::gc_ptr<const V> value) {
-    entry* const fresh = cairn::make_gc<entry>(key, value);
+    cairn::root<entry> fresh = cairn::make_gc<entry>(key, value);
     std::lock_guard lock(mutex_);
-    cairn::root<entry>& place = index_[key];
+    cairn::root<entry>& place = index_[key];  // from here on nothing throws
     if (place) unlink(place);
-    place = fresh;
-    link_newest(fresh);
+    place = std::move(fresh);
+    link_newest(place);
     if (index_.size() <= capacity_) return;
     entry* const oldest = ends_->newer;
     unlink(oldest);
