@@ -35,8 +35,14 @@ namespace sched {
 m nobody;  // all zero, before its constructor has run too: any initialiser may attach its thread
 }
 namespace detail {
+// Link-time optimisation does not see that the assembly in entry.h names it.
+#if defined(__clang__)
+[[gnu::used]]
+#else
+[[gnu::used, gnu::externally_visible]]
+#endif
 constinit thread_local thread_cache* tls_cache [[gnu::tls_model("initial-exec")]] = &sched::nobody;
-}
+}  // namespace detail
 namespace sched {
 namespace {
 
