@@ -12,6 +12,7 @@
 #include <string>
 #include <utility>
 
+#include "cairn/clock.h"
 #include "cairn/make_gc.h"
 #include "heap/delay.h"
 #include "heap/lock.h"
@@ -125,9 +126,9 @@ context_link* settle(cancel_node& n, int code, context_cause* cause) {
     alarm.swap(n.alarm);
   }
   heap::maybe_delay("context.cancel");
-  if (channel != nullptr) chan_close(channel);
+  if (channel != nullptr) chan_close_from_anywhere(channel);
   n.over.store(true, std::memory_order_release);  // with context_code
-  if (alarm) alarm->stop();
+  if (alarm) stop_timer_from_anywhere(timer_access::core(*alarm));
   if (stopper != nullptr) stopper->source.request_stop();
   if (stop_node* token = as_stop_node(&n)) let_go(*token);
   return below;
@@ -223,7 +224,7 @@ timer start_alarm(cancel_node& n, nanoseconds left) {
 }  // namespace
 
 void cancel_by_deadline(cancel_node& n, steady_clock::time_point when) {
-  const auto now = steady_clock::now();
+  const auto now = monotonic_clock::now();
   const auto left = when <= now ? nanoseconds::zero() : when - now;  // time_point::min() is far away
   const auto code = static_cast<int>(context_errc::deadline_exceeded);
   if (left <= left.zero()) return cancel_context(n, code, nullptr);
@@ -404,7 +405,7 @@ std::pair<context, cancel_func> with_deadline(context parent, steady_clock::time
 }
 
 std::pair<context, cancel_func> with_timeout(context parent, nanoseconds d) {
-  const auto now = steady_clock::now();
+  const auto now = monotonic_clock::now();
   const bool is_endless = d > steady_clock::time_point::max() - now;
   return with_deadline(std::move(parent), is_endless ? steady_clock::time_point::max() : now + d);
 }

@@ -8,11 +8,13 @@
 #include <limits>
 #include <new>
 #include <stdexcept>
+#include <string>
 
 #include "cairn/chan.h"
 #include "cairn/sync.h"
 #include "heap/delay.h"
 #include "heap/pause.h"
+#include "sched/bubble.h"
 #include "sched/futex.h"
 #include "sched/handshake.h"
 #include "sched/proc.h"
@@ -95,7 +97,8 @@ chan_status wait_for(chan_core& c, void* slot, bool is_send) {
   k.wait = &w;
   queue_of(k).append(k);
   if (w.g != nullptr) {
-    park({is_send ? wait_reason::chan_send : wait_reason::chan_receive, unlock_channel, cancel_case, &k});
+    park({is_send ? wait_reason::chan_send : wait_reason::chan_receive, unlock_channel, cancel_case, &k,
+          c.bubble != 0});
   } else {
     c.lock.unlock();
     leave_section();
@@ -108,6 +111,16 @@ chan_status wait_for(chan_core& c, void* slot, bool is_send) {
   take_long_way();
   return *current();
 }
+// A channel of a bubble is used in that bubble only.
+[[gnu::cold, gnu::noinline]] void check_bubble_slow(const chan_core& c, const char* what) {
+  if (c.bubble != detail::own_bubble_id())
+    throw std::logic_error(std::string(what) + " synctest channel from outside bubble");
+}
+[[gnu::always_inline]] inline void check_bubble(const chan_core& c, const char* what) {
+  if (c.bubble != 0) [[unlikely]]
+    check_bubble_slow(c, what);
+}
+
 // What every call from outside begins with.
 inline m& come_in() {
   if (!detail::has_short_way()) [[unlikely]]
@@ -220,7 +233,7 @@ void block_for_ever(wait_reason why) {
   }
   for (;;) {
     enter_section();
-    park({why, [](void*) noexcept {}, [](goroutine&, void*) noexcept { return true; }, nullptr});
+    park({why, [](void*) noexcept {}, [](goroutine&, void*) noexcept { return true; }, nullptr, true});
   }
 }
 
@@ -314,6 +327,7 @@ chan_core* init_chan_core(void* memory, std::size_t capacity, std::size_t elemen
   c->capacity = capacity;
   c->element_bytes = static_cast<std::uint32_t>(element_bytes);
   c->noscan = noscan;
+  c->bubble = own_bubble_id();
   return c;
 }
 
@@ -321,6 +335,7 @@ chan_status chan_send(chan_core* c, const void* element) {
   m& self = come_in();
   if (c == nullptr) [[unlikely]]
     block_for_ever(wait_reason::chan_send_nil);
+  check_bubble(*c, "send on");
   return communicate<true, true>(self, *c, const_cast<void*>(element));  // which is only read
 }
 
@@ -328,18 +343,22 @@ chan_status chan_recv(chan_core* c, void* slot) {
   m& self = come_in();
   if (c == nullptr) [[unlikely]]
     block_for_ever(wait_reason::chan_receive_nil);
+  check_bubble(*c, "receive on");
   return communicate<false, true>(self, *c, slot);
 }
 
 chan_status chan_try_send(chan_core* c, const void* element) {
   m& self = come_in();
-  if (c == nullptr || !may_be_sent_to(*c)) return chan_status::blocked;
+  if (c == nullptr) return chan_status::blocked;
+  check_bubble(*c, "send on");
+  if (!may_be_sent_to(*c)) return chan_status::blocked;
   return communicate<true, false>(self, *c, const_cast<void*>(element));
 }
 
 chan_status chan_try_recv(chan_core* c, void* slot) {
   m& self = come_in();
   if (c == nullptr) return chan_status::blocked;
+  check_bubble(*c, "receive on");
   // A channel is not opened again: found open after it was found empty, it was open then.
   if (has_none(*c)) {
     if (!c->closed.load(std::memory_order_acquire)) return chan_status::blocked;
@@ -354,28 +373,42 @@ bool chan_is_closed(const chan_core* c) noexcept {
   return c != nullptr && c->closed.load(std::memory_order_acquire);
 }
 
+namespace {
+
 // Who waits is woken in portions, so that neither the lock is held nor a handshake kept waiting for all of them.
-// Nobody gets into line any more once it is closed.
-void chan_close(chan_core* c) {
-  come_in();
-  if (c == nullptr) throw null_channel("close of a null channel");
+// Nobody gets into line any more once it is closed. False: it was closed before.
+bool close_core(chan_core& c) {
   constexpr int k_portion = 64;
   bool was_closed_before = false;
   for (bool first = true, more = true; more; first = false) {
     runtime_section section;
     chan_wait* woken = nullptr;
-    c->lock.lock();
-    was_closed_before = first && c->closed.load(std::memory_order_relaxed);
-    c->closed.store(true, std::memory_order_release);
-    more = !was_closed_before && claim_some(*c, k_portion, woken);
-    c->lock.unlock();
+    c.lock.lock();
+    was_closed_before = first && c.closed.load(std::memory_order_relaxed);
+    c.closed.store(true, std::memory_order_release);
+    more = !was_closed_before && claim_some(c, k_portion, woken);
+    c.lock.unlock();
     while (woken != nullptr) {
       chan_wait& w = *woken;
       woken = w.next_woken;
       wake(w);
     }
   }
-  if (was_closed_before) throw closed_channel("close of a closed channel");
+  return !was_closed_before;
+}
+
+}  // namespace
+
+void chan_close(chan_core* c) {
+  come_in();
+  if (c == nullptr) throw null_channel("close of a null channel");
+  check_bubble(*c, "close of");
+  if (!close_core(*c)) throw closed_channel("close of a closed channel");
+}
+
+void chan_close_from_anywhere(chan_core* c) {
+  come_in();
+  close_core(*c);
 }
 
 std::size_t chan_len(const chan_core* c) noexcept {

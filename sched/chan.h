@@ -119,6 +119,7 @@ struct alignas(16) chan_core {
   std::atomic<bool> closed{false};
   sched::chan_queue receivers, senders;
   chan_box* spare = nullptr;  // empty boxes
+  std::uint32_t bubble = 0;   // id of the one that it was made in, and may be used in; 0: none
 
   char* ring() noexcept { return reinterpret_cast<char*>(this + 1); }
   char* element(std::size_t i) noexcept { return ring() + i * element_bytes; }

@@ -13,6 +13,7 @@
 #include "cairn/detail/assert.h"
 #include "cairn/detail/kept.h"
 #include "cairn/detail/library_call.h"
+#include "sched/bubble.h"
 #include "sched/futex.h"
 #include "sched/handshake.h"
 #include "sched/message.h"
@@ -99,6 +100,10 @@ void finish(goroutine* g) noexcept {
       g->task->result = detail::task_base::outcome::exited;
     complete(*g->task);
   }
+  if (g->home.load(std::memory_order_relaxed) != nullptr) [[unlikely]] {
+    runtime_section section;
+    leave_bubble(*g);  // last: who waits for the others in the bubble finds the outcome there
+  }
 }
 
 [[noreturn, gnu::cold]] void report_uncaught(const goroutine* g) noexcept {
@@ -169,6 +174,7 @@ void tie_loose_ends(goroutine& g) noexcept {
 
 void drop(goroutine* g) noexcept {
   tie_loose_ends(*g);
+  leave_bubble(*g);
   // Before it is counted off: who sees that nobody is left finds all of them in the list.
   g->status.store(g_status::runnable, std::memory_order_relaxed);
   g->next = dropped.load(std::memory_order_relaxed);
@@ -247,6 +253,11 @@ void start_goroutine(closure* function, task_base* task) {
       g->created_at = __builtin_return_address(0);
       g->function = function;
       g->task = task;
+      if (bubble* b = creator != nullptr ? creator->home.load(std::memory_order_relaxed) : nullptr)
+          [[unlikely]] {
+        join_bubble(*b, *g);
+        if (task != nullptr) task->bubble = b->id;
+      }
       // The goroutine may be black already while this thread, and so the closure, is not.
       shade_if_marking(&function, sizeof(std::uintptr_t));
       start(g);
@@ -268,7 +279,8 @@ void await_task(task_base& task) {
   if (goroutine* g = parkable()) {
     task_waiter w{task, g};
     enter_section();
-    park({wait_reason::task, publish_waiter, cancel_waiter, &w});
+    park({wait_reason::task, publish_waiter, cancel_waiter, &w,
+          task.bubble != 0 && task.bubble == own_bubble_id()});
   } else {
     await_on_thread(self, task);
   }

@@ -34,6 +34,7 @@
 namespace cairn::sched {
 
 struct p;
+struct bubble;
 
 enum class g_status : std::uint8_t { free, runnable, running, waiting };
 
@@ -56,6 +57,8 @@ enum class wait_reason : std::uint8_t {
   select_no_cases,
   rw_mutex_read,
   rw_mutex_write,
+  bubble,
+  bubble_wait,
 };
 
 // Something on a goroutine's stack that others know of. Whoever ends the goroutine from outside, or in the middle of a
@@ -72,7 +75,8 @@ struct alignas(64) goroutine {
   std::atomic<g_status> status{g_status::free};     // release by the owner; acquire by who lists goroutines
   std::atomic<wait_reason> why{wait_reason::none};  // relaxed: for messages
   bool is_main = false;
-  bool exiting = false;  // goexit was called
+  bool exiting = false;     // goexit was called
+  bool is_durable = false;  // it waits, and does not count as active in its bubble; owner as above
   // What became of it. Who takes it from `alive` counts it off: the goroutine at its end, whoever drops it, or a run
   // that ends without it; then its thread goes on as an attached one. Relaxed: nothing else hangs on it.
   enum class fate : std::uint8_t { alive, over, orphan };
@@ -100,7 +104,9 @@ struct alignas(64) goroutine {
   exception_state exceptions;
   std::uint64_t creator = 0;   // id of who started it; 0: a thread
   void* created_at = nullptr;  // where that was
-  std::uint32_t segment = 0;   // where the record lies; owner: sched/records.cc
+  // Its bubble, or null; see sched/bubble.h. Relaxed: a goroutine that runs may be counted off by who ends the run.
+  std::atomic<bubble*> home{nullptr};
+  std::uint32_t segment = 0;  // where the record lies; owner: sched/records.cc
 
   bool claim_end(fate how = fate::over) noexcept {
     fate now = fate::alive;

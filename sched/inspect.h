@@ -66,6 +66,10 @@ constexpr const char* text_of(wait_reason why) noexcept {
       return "rw_mutex lock_shared";
     case wait_reason::rw_mutex_write:
       return "rw_mutex lock";
+    case wait_reason::bubble:
+      return "synctest bubble";
+    case wait_reason::bubble_wait:
+      return "synctest wait";
   }
   return "waiting";
 }

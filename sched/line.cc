@@ -150,7 +150,7 @@ void sleep_in_line(place& w) CAIRN_NO_THREAD_SAFETY_ANALYSIS {
   w.asleep = true;
   w.sleeper = parkable();
   if (w.sleeper != nullptr) {
-    park({w.why, unlock_hall, cancel_place, &w});
+    park({w.why, unlock_hall, cancel_place, &w, w.is_durable});
   } else {
     w.woken.store(0, std::memory_order_relaxed);
     unlock_hall(&w);

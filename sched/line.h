@@ -48,6 +48,7 @@ struct place : loose_end {
   std::uint64_t amount = 0;  // of what it waits for; the user's own
   bool queued = false;
   bool asleep = false;
+  bool is_durable = false;              // as in parking
   goroutine* sleeper = nullptr;         // while asleep; null: a thread, on `woken`
   std::atomic<std::uint32_t> woken{0};  // release by the waker, acquire by the thread
   place* next = nullptr;                // in a ring

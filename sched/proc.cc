@@ -9,6 +9,7 @@
 
 #include "cairn/detail/assert.h"
 #include "heap/pause.h"
+#include "sched/bubble.h"
 #include "sched/futex.h"
 #include "sched/hooks.h"
 #include "sched/records.h"
@@ -100,6 +101,7 @@ goroutine* choose_here(p& pp) noexcept {
 }
 
 void commit_parking(m&, goroutine*, void* arg) noexcept;
+void commit_durable(m&, goroutine* g, void* arg) noexcept;
 
 // From the stack of `g` to whatever is next.
 void leave(m& self, goroutine& g, bool last) noexcept {
@@ -111,7 +113,8 @@ void leave(m& self, goroutine& g, bool last) noexcept {
       self.chosen = std::exchange(next, nullptr);
   }
   // On its way to the loop there is time for a look at the clock.
-  if (next == nullptr && self.after == commit_parking) g.since.store(now_ns(), std::memory_order_relaxed);
+  if (next == nullptr && (self.after == commit_parking || self.after == commit_durable))
+    g.since.store(now_ns(), std::memory_order_relaxed);
   g.exceptions = *self.exceptions;
   g.saved_errno = *self.error;
   heap::maybe_delay("sched.leave");
@@ -124,6 +127,17 @@ void commit_parking(m&, goroutine*, void* arg) noexcept {
   heap::maybe_delay("sched.commit");
   const parking how = *static_cast<const parking*>(arg);  // on a stack that may be in use again after the call
   how.commit(how.arg);
+}
+
+// In a bubble: from the commit on the goroutine may run, and end, at any moment. The bubble stays: it is active still.
+void commit_durable(m&, goroutine* g, void* arg) noexcept {
+  const parking how = *static_cast<const parking*>(arg);
+  bubble* b = g->home.load(std::memory_order_relaxed);
+  g->is_durable = b != nullptr;
+  heap::maybe_delay("bubble.commit");
+  how.commit(how.arg);
+  heap::maybe_delay("bubble.committed");
+  if (b != nullptr) count_out(*b);
 }
 
 void queue_again(m& self, goroutine* g, void*) noexcept {
@@ -272,7 +286,8 @@ void park(const parking& how) noexcept {
   g.status.store(g_status::waiting, std::memory_order_release);
   self.left = &g;
   self.after_arg = const_cast<parking*>(&how);
-  self.after = commit_parking;
+  const bool is_durable = how.is_durable && g.home.load(std::memory_order_relaxed) != nullptr;
+  self.after = is_durable ? commit_durable : commit_parking;
   leave(self, g, false);
   after_switch(*current());
   leave_section();
@@ -362,6 +377,8 @@ void ready(goroutine* g) noexcept {
                "ready() of what does not wait");
   g->why.store(wait_reason::none, std::memory_order_relaxed);
   g->since.store(0, std::memory_order_relaxed);
+  if (g->is_durable) [[unlikely]]
+    count_in(*g);
   start(g);
 }
 

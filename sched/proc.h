@@ -57,6 +57,8 @@ struct parking {
   void (*commit)(void* arg) noexcept = nullptr;
   bool (*cancel)(goroutine& g, void* arg) noexcept = nullptr;
   void* arg = nullptr;
+  // In a bubble: only its other members, or its clock, make the goroutine runnable again (sched/bubble.h).
+  bool is_durable = false;
 };
 void park(const parking& how) noexcept;
 

@@ -23,9 +23,11 @@
 #include <stdexcept>
 #include <utility>
 
+#include "cairn/clock.h"
 #include "cairn/detail/assert.h"
 #include "cairn/go.h"
 #include "heap/metadata.h"
+#include "sched/bubble.h"
 #include "sched/futex.h"
 #include "sched/goroutine.h"
 #include "sched/handshake.h"
@@ -127,6 +129,7 @@ std::size_t orphan_others() noexcept {
     {
       runtime_section section;
       count_ended();
+      leave_bubble(g);
     }
     take_p_from(*thread);
   });
@@ -278,7 +281,7 @@ void sleep_for(std::chrono::nanoseconds duration) {
     yield();
     return;
   }
-  auto now = std::chrono::steady_clock::now();
+  auto now = monotonic_clock::now();
   auto furthest = std::chrono::steady_clock::time_point::max();
   sleep_until(duration > furthest - now ? furthest : now + duration);
 }

@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <stdexcept>
 
 #include "cairn/detail/channel.h"
 #include "cairn/sync.h"
@@ -54,11 +55,13 @@ std::uint64_t random_bits() noexcept {
 }
 
 // cases[0 .. live).poll becomes a random order of the cases that have a channel. (Fisher and Yates, inside out.)
-std::size_t shuffle(cases_of cases) noexcept {
+// `in_bubble` becomes something other than 0 if one of them belongs to a bubble.
+std::size_t shuffle(cases_of cases, std::uint32_t& in_bubble) noexcept {
   std::uint64_t random = random_bits() | 1;
   std::size_t live = 0;
   for (std::size_t i = 0; i < cases.size(); ++i) {
     if (cases[i].channel == nullptr) continue;
+    in_bubble |= cases[i].channel->bubble;
     random ^= random << 13;
     random ^= random >> 7;
     random ^= random << 17;
@@ -68,6 +71,13 @@ std::size_t shuffle(cases_of cases) noexcept {
     ++live;
   }
   return live;
+}
+
+[[gnu::cold]] void check_bubbles(cases_of cases) {
+  const std::uint32_t own = detail::own_bubble_id();
+  for (const chan_case& k : cases)
+    if (k.channel != nullptr && k.channel->bubble != 0 && k.channel->bubble != own)
+      throw std::logic_error("select on synctest channel from outside bubble");
 }
 
 // The outcome of a first attempt.
@@ -206,11 +216,14 @@ selected wait_for_one(cases_of cases, std::size_t live) {
     k.wait = &w;
     queue_of(k).append(k);
   }
+  bool is_durable = true;
+  for (std::size_t i = 0; i < live; ++i)
+    is_durable = is_durable && cases[cases[i].lock_rank].channel->bubble != 0;
   if (goroutine* g = w.g) {
     w.tie = tie_select;
     w.next_end = g->loose_ends;
     g->loose_ends = &w;
-    park({wait_reason::select, commit_select, cancel_select, &w});
+    park({wait_reason::select, commit_select, cancel_select, &w, is_durable});
     enter_section();
     leave_queues(w);
     g->loose_ends = w.next_end;
@@ -257,10 +270,17 @@ selected select_cases(chan_case* first, std::size_t n, bool has_default) {
   }
   const std::span<chan_case> cases(first, n);
   std::size_t live = 0;
-  glance seen;
+  std::uint32_t in_bubble = 0;
+  glance seen{};
   {
     runtime_section section;
-    live = shuffle(cases);
+    live = shuffle(cases, in_bubble);
+    if (in_bubble == 0) [[likely]]
+      seen = try_each(cases, live);
+  }
+  if (in_bubble != 0) [[unlikely]] {
+    check_bubbles(cases);
+    runtime_section section;
     seen = try_each(cases, live);
   }
   if (seen.result.status != chan_status::blocked) return seen.result;

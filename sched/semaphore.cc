@@ -9,6 +9,7 @@
 #include <stdexcept>
 
 #include "cairn/sync/semaphore.h"
+#include "sched/bubble.h"
 #include "sched/futex.h"
 #include "sched/line.h"
 #include "sched/proc.h"
@@ -48,6 +49,7 @@ void semaphore::acquire_slow(std::int64_t n) {
   if (n == 0) return;
   sched::place w(&state_, sched::wait_reason::semaphore, sched::first_of_line);
   w.amount = static_cast<std::uint64_t>(n);
+  w.is_durable = bubble_ != 0 && bubble_ == detail::own_bubble_id();
   sched::wake_up heir;
   sched::enter_section();
   {
@@ -81,7 +83,7 @@ bool semaphore::try_acquire_slow(std::int64_t n) {
 
 void semaphore::release_slow(std::int64_t n) {
   if (n < 0) throw std::invalid_argument("semaphore::release: the number is negative");
-  bool too_many = false;
+  bool too_many = false, is_misuse = false;
   {
     sched::runtime_section section;
     sched::hall& h = sched::hall_of(&state_);
@@ -92,15 +94,17 @@ void semaphore::release_slow(std::int64_t n) {
       std::uint64_t state = state_.load(std::memory_order_relaxed), wanted = 0;
       do {
         too_many = static_cast<std::uint64_t>(n) > k_most - units_of(state);
-        if (too_many) break;
+        is_misuse = bubble_ != 0 && first != nullptr && !sched::may_wake(first->owner);
+        if (too_many || is_misuse) break;
         wanted = (units_of(state) + static_cast<std::uint64_t>(n)) << 1 | (first != nullptr ? k_line : 0);
         // Release: with take(). From here on the semaphore may be gone.
       } while (
           !state_.compare_exchange_weak(state, wanted, std::memory_order_release, std::memory_order_relaxed));
-      if (!too_many) heir = call_first(first, wanted);
+      if (!too_many && !is_misuse) heir = call_first(first, wanted);
     }
     heir.deliver();
   }
+  if (is_misuse) throw std::logic_error("semaphore: wake of a synctest goroutine from outside bubble");
   if (too_many) throw std::logic_error("semaphore::release: there would be more than 2^62 - 1 units");
   sched::check_ending();
 }

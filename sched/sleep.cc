@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstddef>
 
+#include "sched/bubble.h"
 #include "sched/futex.h"
 #include "sched/handshake.h"
 #include "sched/scheduler.h"
@@ -16,6 +17,7 @@ namespace {
 struct sleeper {
   goroutine* g;
   std::int64_t deadline;
+  bubble* home;  // whose clock it is; null: the system's
   timer alarm{nullptr};
   bool failed = false;
 };
@@ -27,7 +29,8 @@ void on_alarm(timer& t, std::int64_t) {
 void start_alarm(void* arg) noexcept {
   auto* s = static_cast<sleeper*>(arg);
   p* pp = own_p(*current());
-  timers& at = (pp != nullptr ? *pp : *proc_at(0)).timing;
+  const bool is_in_bubble = s->home != nullptr;
+  timers& at = is_in_bubble ? s->home->timing : (pp != nullptr ? *pp : *proc_at(0)).timing;
   goroutine* g = s->g;
   const std::int64_t when = s->deadline;
   if (!at.start(s->alarm, when).done) {  // no memory: it looks again
@@ -35,7 +38,7 @@ void start_alarm(void* arg) noexcept {
     ready(g);
     return;
   }
-  if (pp == nullptr) rouse_sleeper();
+  if (pp == nullptr && !is_in_bubble) rouse_sleeper();
 }
 
 bool cancel_sleep(goroutine&, void* arg) noexcept { return timers::stop(static_cast<sleeper*>(arg)->alarm); }
@@ -46,11 +49,12 @@ void sleep_until_ns(std::int64_t deadline) {
   m& self = sched::self();
   check_ending();
   if (goroutine* g = parkable()) {
-    while (now_ns() < deadline) {
-      sleeper s{g, deadline};
+    bubble* b = own_bubble();
+    while (time_in(b) < deadline) {
+      sleeper s{g, deadline, b};
       s.alarm.call = on_alarm;
       enter_section();
-      park({wait_reason::sleep, start_alarm, cancel_sleep, &s});
+      park({wait_reason::sleep, start_alarm, cancel_sleep, &s, true});
       check_ending();
       if (s.failed) yield_now();
     }

@@ -130,6 +130,13 @@ bool timers::before(const entry& a, const entry& b) noexcept {
   return a.when != b.when ? a.when < b.when : static_cast<std::int32_t>(a.order - b.order) < 0;
 }
 
+// Below 2^31 where it is random, so that before() orders all of them. (Knuth's generator; the high bits are good.)
+std::uint32_t timers::next_order() noexcept {
+  if (!is_random_) return order_++;
+  order_ = order_ * 1664525u + 1013904223u;
+  return order_ >> 1;
+}
+
 // `at` is a hole; puts e there or above.
 void timers::sift_up(std::size_t at, entry e) noexcept {
   while (at != 0) {
@@ -175,7 +182,7 @@ void timers::remove_at(std::size_t at) noexcept {
 void timers::put_off_top(std::int64_t when) noexcept {
   entry e = entries_[0];
   e.when = when;
-  e.order = order_++;
+  e.order = next_order();
   sift_down(0, e);
 }
 
@@ -232,7 +239,7 @@ timer_slot* timers::insert(timer& t, std::int64_t when, std::uintptr_t word) noe
   const std::uint32_t count = count_.load(std::memory_order_relaxed);
   count_.store(count + 1, std::memory_order_relaxed);
   touched_ = std::max<std::size_t>(touched_, count + 1);
-  sift_up(count, {when, order_++, s->number});
+  sift_up(count, {when, next_order(), s->number});
   return s;
 }
 
@@ -386,7 +393,9 @@ std::int64_t timers::run_due(std::int64_t now) noexcept {
   }
 }
 
-bool timers::move_all_to(timers& other) noexcept {
+// f(slot, timer) of each active timer, claimed, until it is false; f ends the claim if it is true.
+template <class F>
+bool timers::claim_each(F&& f) noexcept {
   for (unsigned k = 0; k < k_chunks; ++k) {
     chunk c;
     {
@@ -403,18 +412,36 @@ bool timers::move_all_to(timers& other) noexcept {
         wait.once();
       } else if (s.word.compare_exchange_strong(word, word | k_claimed, std::memory_order_acquire,
                                                 std::memory_order_relaxed)) {
-        if (!other.take_over(s, *timer_of(word), s.when.load(std::memory_order_relaxed)).done) {
+        if (!f(s, *timer_of(word))) {
           s.word.store(word, std::memory_order_release);  // with the next claim
           return false;
         }
       }
     }
   }
-  for (;;) {
+  return true;
+}
+
+bool timers::move_all_to(timers& other) noexcept {
+  const bool done = claim_each([&other](timer_slot& s, timer& t) {
+    return other.take_over(s, t, s.when.load(std::memory_order_relaxed)).done;
+  });
+  while (done) {
     const heap::lock_guard guard(lock_);
     clean();
     publish_earliest();
-    if (!too_many_zombies()) return true;
+    if (!too_many_zombies()) break;
+  }
+  return done;
+}
+
+void timers::stop_all(void (*f)(timer& t) noexcept) noexcept {
+  claim_each([f](timer_slot& s, timer& t) {
+    f(t);
+    make_zombie(s);
+    return true;
+  });
+  while (run_due(k_never - 1) != k_never) {
   }
 }
 

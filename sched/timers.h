@@ -32,7 +32,7 @@
 // held and the section delays handshakes: run_due runs so many timers and returns.
 //
 // Timers of equal times fire in the order in which they were started, as long as they are in one heap and were not
-// reset. Times are ns of the monotonic clock (sched/futex.h).
+// reset; in random order if the heap is made so. Times are ns of the monotonic clock (sched/futex.h).
 //
 // The gc layer may assume: a timer is in for_each from before start returns until stop returns true, or until its
 // function (of a one-shot timer) has returned. The heap tells nobody of a change, so while a cycle marks, who starts a
@@ -98,6 +98,8 @@ class timers {
   static constexpr int k_most_at_once = 32;
 
   constexpr timers() noexcept = default;
+  // Timers of equal times fire in random order.
+  explicit timers(std::uint32_t seed) noexcept : is_random_(true), order_(seed) {}
   timers(const timers&) = delete;
   timers& operator=(const timers&) = delete;
 
@@ -124,6 +126,10 @@ class timers {
   // Moves all active timers to `other`; of a P that goes away, in which nobody starts timers any more. False: no
   // memory, some are still here. Waits for functions that are running. Of timers of equal times the order is lost.
   bool move_all_to(timers& other) noexcept CAIRN_EXCLUDES(lock_);
+
+  // Stops all active timers, of a heap in which nobody starts any meanwhile, after f(t) of each. Waits for functions
+  // that are running. The heap is empty then, but for zombies that would never have fired.
+  void stop_all(void (*f)(timer& t) noexcept) noexcept CAIRN_EXCLUDES(lock_);
 
   // Timers that will fire. Exact when nobody is inside a call; for the detection of deadlocks.
   std::size_t active() const noexcept;
@@ -183,6 +189,9 @@ class timers {
   timer_slot* insert(timer& t, std::int64_t when, std::uintptr_t word) noexcept CAIRN_REQUIRES(lock_);
   timer_change take_over(timer_slot& from, timer& t, std::int64_t when) noexcept CAIRN_EXCLUDES(lock_);
 
+  template <class F>
+  bool claim_each(F&& f) noexcept CAIRN_EXCLUDES(lock_);
+  std::uint32_t next_order() noexcept CAIRN_REQUIRES(lock_);
   timer_slot* claim_due(std::int64_t now, int& steps) noexcept CAIRN_REQUIRES(lock_);
   bool arm_again(timer_slot& s, timer& t, std::int64_t now) noexcept CAIRN_REQUIRES(lock_);
 
@@ -192,7 +201,8 @@ class timers {
   // Added to before a zombie is made, taken from after it was removed: too high by those under way, never too low.
   std::atomic<std::uint32_t> zombies_{0};
   heap::lock lock_;
-  std::uint32_t order_ CAIRN_GUARDED_BY(lock_) = 0;
+  const bool is_random_ = false;
+  std::uint32_t order_ CAIRN_GUARDED_BY(lock_) = 0;  // the last one, or the state of the generator
   entry* entries_ CAIRN_GUARDED_BY(lock_) = nullptr;
   std::size_t capacity_ CAIRN_GUARDED_BY(lock_) = 0;
   std::size_t touched_ CAIRN_GUARDED_BY(lock_) = 0;  // entries whose memory was used since it was last given back

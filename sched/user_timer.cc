@@ -5,12 +5,15 @@
 #include <algorithm>
 #include <cstddef>
 #include <new>
+#include <stdexcept>
+#include <string>
 #include <type_traits>
 #include <utility>
 
 #include "cairn/detail/object.h"
 #include "heap/delay.h"
 #include "heap/fatal.h"
+#include "sched/bubble.h"
 #include "sched/chan.h"
 #include "sched/futex.h"
 #include "sched/run_state.h"
@@ -27,6 +30,7 @@ struct time_line {
     head.capacity = 1;
     head.element_bytes = sizeof ring;
     head.noscan = true;
+    head.bubble = detail::own_bubble_id();
   }
   detail::chan_core head;
   std::int64_t ring = 0;  // a steady_clock::time_point
@@ -64,7 +68,9 @@ user_timer& of(detail::timer_core& t) noexcept {
   return *std::launder(reinterpret_cast<user_timer*>(t.state));
 }
 
-timers& nearest_heap() noexcept {
+// Of the timer's clock: `b` is its bubble, or null.
+timers& nearest_heap(bubble* b) noexcept {
+  if (b != nullptr) return b->timing;
   p* pp = own_p(*current());
   return (pp != nullptr ? *pp : *proc_at(0)).timing;
 }
@@ -77,9 +83,10 @@ void let_go(user_timer& t) noexcept {
 void fire_function(timer& fired, std::int64_t now) {
   auto& t = static_cast<user_timer&>(fired);
   if (t.run != runs_ended()) return let_go(t);
+  bubble* b = t.bubble != 0 ? own_bubble() : nullptr;  // called by its root, or a member
   goroutine* g = new_goroutine();
   if (g == nullptr) {
-    if (!nearest_heap().start(t, now + k_retry_ns).done)
+    if (!nearest_heap(b).start(t, now + k_retry_ns).done)
       heap::fatal_error("no memory to run a timer's function");
     return;
   }
@@ -88,39 +95,63 @@ void fire_function(timer& fired, std::int64_t now) {
   if (detail::stores_are_watched()) detail::bulk_barrier_slow(&g->function, sizeof(std::uintptr_t));
   heap::maybe_delay("user_timer.fire");
   let_go(t);
+  if (b != nullptr) join_bubble(*b, *g);
   start(g);
 }
 
 // A full channel loses it.
 void fire_channel(timer& fired, std::int64_t now) { offer(*static_cast<user_timer&>(fired).channel, &now); }
 
-channel_timer::channel_timer() noexcept : timer(fire_channel, nullptr, &channel.head) {}
+channel_timer::channel_timer() noexcept : timer(fire_channel, &channel.head) {}
 
 // With its lock, in a section. True: it was active, or what it has sent had not been received. It has its root still.
 bool take_back(user_timer& t) noexcept {
   bool was_active = timers::stop(t);
   heap::maybe_delay("user_timer.stop");
   std::int64_t stale = 0;
-  if (t.channel != nullptr) was_active |= withdraw(*t.channel, &stale);
+  if (t.has_channel) was_active |= withdraw(*t.channel, &stale);
   return was_active;
 }
 
-std::int64_t end_of(std::chrono::nanoseconds d) noexcept {
+std::int64_t end_of(std::chrono::nanoseconds d, const bubble* b) noexcept {
   std::int64_t when = 0;
-  if (__builtin_add_overflow(now_ns(), std::max<std::int64_t>(d.count(), 0), &when)) return timers::k_never;
+  if (__builtin_add_overflow(time_in(b), std::max<std::int64_t>(d.count(), 0), &when)) return timers::k_never;
   return when;
 }
 
 // With its lock, in a section. False: no memory.
-bool start_user_timer(user_timer& t, std::int64_t when, std::int64_t period) noexcept {
+bool start_user_timer(user_timer& t, std::int64_t when, std::int64_t period, bubble* b) noexcept {
   t.run = runs_ended();
+  if (b != nullptr && when <= time_in(b)) {  // no period is as short as that
+    t.call(t, time_in(b));
+    return true;
+  }
   p* pp = own_p(*current());
-  const bool done = nearest_heap().start(t, when, period).done;
-  if (done && pp == nullptr) rouse_sleeper();  // else the P's worker comes by
+  const bool done = nearest_heap(b).start(t, when, period).done;
+  if (done && pp == nullptr && b == nullptr) rouse_sleeper();  // else the P's worker comes by
   return done;
 }
 
+// Its bubble; null if it has none.
+bubble* home_of(const user_timer& t, const char* what) {
+  if (t.bubble == 0) return nullptr;
+  bubble* b = own_bubble();
+  if (b == nullptr || b->id != t.bubble)
+    throw std::logic_error(std::string(what) + " of synctest timer from outside bubble");
+  return b;
+}
+
 }  // namespace
+
+user_timer::user_timer(timer::function fire, detail::closure* f) noexcept
+    : timer(fire), bubble(detail::own_bubble_id()), has_channel(false), function(f) {}
+user_timer::user_timer(timer::function fire, detail::chan_core* c) noexcept
+    : timer(fire), bubble(detail::own_bubble_id()), has_channel(true), channel(c) {}
+
+void abandon(timer& t) noexcept {
+  if (t.call == fire_function) let_go(static_cast<user_timer&>(t));
+}
+
 }  // namespace cairn::sched
 
 namespace cairn::detail {
@@ -128,28 +159,29 @@ namespace cairn::detail {
 using namespace sched;
 
 void init_function_timer(timer_core& t, closure* function) noexcept {
-  ::new (t.state) user_timer(fire_function, function, nullptr);
+  ::new (t.state) user_timer(fire_function, function);
 }
 
 timer_core* make_channel_timer() {
   return reinterpret_cast<timer_core*>(&new_object<channel_timer, false>()->timer);
 }
 
-chan_core* channel_of(timer_core& t) noexcept { return of(t).channel; }
+chan_core* channel_of(timer_core& t) noexcept { return of(t).has_channel ? of(t).channel : nullptr; }
 
 bool reset_timer(timer_core& core, std::chrono::nanoseconds d, std::chrono::nanoseconds period) {
   self();
   check_ending();
   ensure_workers();
   user_timer& t = of(core);
-  void** spare = t.function != nullptr ? root_acquire(t.function) : nullptr;
+  bubble* b = home_of(t, "reset");
+  void** spare = !t.has_channel ? root_acquire(t.function) : nullptr;
   bool was_active = false, done = false;
   {
     runtime_section section;
     heap::lock_guard held(t.lock);
     was_active = take_back(t);
     if (!was_active) t.root = std::exchange(spare, nullptr);
-    done = start_user_timer(t, end_of(d), period.count());
+    done = start_user_timer(t, end_of(d, b), period.count(), b);
     if (!done) let_go(t);
   }
   if (spare != nullptr) root_release(spare);
@@ -158,15 +190,29 @@ bool reset_timer(timer_core& core, std::chrono::nanoseconds d, std::chrono::nano
   return was_active;
 }
 
-bool stop_timer(timer_core& core) {
-  self();
-  check_ending();
-  user_timer& t = of(core);
+namespace {
+
+bool stop(user_timer& t) {
   runtime_section section;
   heap::lock_guard held(t.lock);
   if (!take_back(t)) return false;
   let_go(t);
   return true;
+}
+
+}  // namespace
+
+bool stop_timer(timer_core& core) {
+  self();
+  check_ending();
+  home_of(of(core), "stop");
+  return stop(of(core));
+}
+
+void stop_timer_from_anywhere(timer_core& core) {
+  self();
+  check_ending();
+  stop(of(core));
 }
 
 }  // namespace cairn::detail

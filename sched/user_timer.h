@@ -17,6 +17,9 @@
 // not take it, for who stops a timer waits, with the lock, until it has fired. So `root` belongs to who has the lock
 // and has stopped the timer, and between a start and the end of the firing to the latter.
 //
+// A timer that is made inside a bubble goes by that one's clock, in its heap, and is used inside only. There one whose
+// time has come fires at once, under the lock, without having been in the heap.
+//
 // A timer knows in which run() it was started. What comes due after its end is not run: what the function would look at
 // was the run's.
 #pragma once
@@ -29,15 +32,22 @@
 namespace cairn::sched {
 
 struct user_timer : timer {
-  user_timer(timer::function fire, detail::closure* f, detail::chan_core* c) noexcept
-      : timer(fire), function(f), channel(c) {}
+  user_timer(timer::function fire, detail::closure* f) noexcept;
+  user_timer(timer::function fire, detail::chan_core* c) noexcept;
 
   heap::lock lock;             // in sections
   std::uint32_t run = 0;       // as runs_ended
   void** root = nullptr;       // of a function's timer; null: it is not active
-  detail::closure* function;   // the object's first part; or null, and then
-  detail::chan_core* channel;  // this is
+  const std::uint32_t bubble;  // id; 0: none
+  const bool has_channel;
+  union {
+    detail::closure* function;  // the object's first part
+    detail::chan_core* channel;
+  };
 };
 static_assert(sizeof(user_timer) == sizeof(detail::timer_core::state));
+
+// Of a heap in which nothing fires any more: the timer has no root any more. In a section.
+void abandon(timer& t) noexcept;
 
 }  // namespace cairn::sched

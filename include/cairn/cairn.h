@@ -6,6 +6,7 @@
 #include "cairn/allocator.h"
 #include "cairn/chan.h"
 #include "cairn/cleanup.h"
+#include "cairn/clock.h"
 #include "cairn/context.h"
 #include "cairn/gc.h"
 #include "cairn/gc_atomic.h"
@@ -19,6 +20,7 @@
 #include "cairn/root.h"
 #include "cairn/run.h"
 #include "cairn/select.h"
+#include "cairn/synctest.h"
 #include "cairn/unique_gc.h"
 #include "cairn/version.h"
 #if __has_include("cairn/go.h")

@@ -45,6 +45,7 @@ struct task_base : closure {
   // -> detached by ~task (release; the goroutine acquires), after which the goroutine destroys the outcome.
   std::atomic<std::uintptr_t> state{k_pending};
   outcome result = outcome::none;
+  std::uint32_t bubble = 0;  // id of the one that its goroutine is in; 0: none
   std::exception_ptr error;
   void (*destroy_value)(task_base*) noexcept = nullptr;
 };

@@ -45,6 +45,9 @@ chan_core* channel_of(timer_core& t) noexcept;  // null: it has a function
 // Throws std::bad_alloc or std::system_error; then the timer does not run. `period` 0: it fires once.
 bool reset_timer(timer_core& t, std::chrono::nanoseconds d, std::chrono::nanoseconds period);
 bool stop_timer(timer_core& t);
+// Of a timer that is no synctest bubble's, or of one by who is outside of it: a context is cancelled.
+void stop_timer_from_anywhere(timer_core& t);
+struct timer_access;
 
 using time_channel = recv_chan<std::chrono::steady_clock::time_point>;
 inline time_channel times_of(timer_core& t) noexcept {
@@ -98,12 +101,17 @@ class timer {
   }
 
  private:
+  friend detail::timer_access;
   template <std::invocable F>
   requires std::invocable < std::decay_t<F>
   & > friend timer after_func(std::chrono::nanoseconds d, F&& f);
   explicit timer(detail::timer_core* c) noexcept : core_(c) {}
 
   gc_ptr<detail::timer_core> core_;
+};
+
+struct detail::timer_access {
+  static timer_core& core(const timer& t) noexcept { return *t.core_; }
 };
 
 // Sends the time to c() every d, the first time d from now. If nobody has received the last one, one is lost.

@@ -57,6 +57,8 @@ inline constexpr std::size_t k_chan_header_bytes = 96;
 [[nodiscard]] bool chan_may_take(const chan_core* c) noexcept;
 [[nodiscard]] bool chan_is_closed(const chan_core* c) noexcept;  // likewise
 void chan_close(chan_core* c);                                   // throws closed_channel, null_channel
+// Of a channel that is no bubble's, or of one by who is outside of it: a context is cancelled. It is not closed yet.
+void chan_close_from_anywhere(chan_core* c);
 std::size_t chan_len(const chan_core* c) noexcept;
 std::size_t chan_cap(const chan_core* c) noexcept;
 [[noreturn]] void throw_sent_on_closed();

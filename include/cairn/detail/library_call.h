@@ -12,6 +12,8 @@ namespace cairn::sched {
 struct m;
 extern m nobody;
 extern std::atomic<std::uint8_t> long_ways;
+// How many bubbles of cairn::synctest there are. Relaxed: whoever is in one was started after it was counted.
+extern std::atomic<std::uint32_t> live_bubbles;
 }  // namespace cairn::sched
 
 namespace cairn::detail {
@@ -24,6 +26,13 @@ namespace cairn::detail {
 inline bool has_short_way() noexcept {
   const bool is_attached = static_cast<void*>(this_cache()) != static_cast<void*>(&sched::nobody);
   return is_attached && sched::long_ways.load(std::memory_order_relaxed) == 0;
+}
+
+inline bool are_bubbles_live() noexcept { return sched::live_bubbles.load(std::memory_order_relaxed) != 0; }
+// Of the bubble that the calling goroutine is in; 0: in none.
+[[nodiscard]] std::uint32_t own_bubble_id_slow() noexcept;
+[[nodiscard]] inline std::uint32_t own_bubble_id() noexcept {
+  return are_bubbles_live() ? own_bubble_id_slow() : 0;
 }
 
 // Attaches the thread; ends the goroutine, if its run is ending; makes room, if it was asked to.

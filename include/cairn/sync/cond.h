@@ -28,6 +28,7 @@ class cond {
   void wait(Lock& lock, P is_over) {
     while (!is_over()) wait(lock);
   }
+  // Throw std::logic_error if that would wake somebody in a synctest::bubble from outside of it.
   // Relaxed, both: who changes what is waited for with the lock sees by that who waits.
   void notify_one() {
     if (waited_for_.load(std::memory_order_relaxed)) notify_some(false);
@@ -38,7 +39,7 @@ class cond {
 
  private:
   void wait_unlocked(void* lock, void (*unlock)(void* lock));
-  void notify_some(bool all) noexcept;
+  void notify_some(bool all);
 
   std::atomic<bool> waited_for_{false};
 };

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <stdexcept>
+#include <type_traits>
 
 #include "cairn/detail/library_call.h"
 
@@ -16,6 +17,7 @@ namespace cairn::sync {
 class semaphore {
  public:
   explicit constexpr semaphore(std::int64_t n) : state_(static_cast<std::uint64_t>(n) << 1) {
+    if (!std::is_constant_evaluated()) bubble_ = detail::own_bubble_id();
     if (n < 0) throw std::invalid_argument("semaphore: the number is negative");
     if (static_cast<std::uint64_t>(n) > k_most)
       throw std::invalid_argument("semaphore: more than 2^62 - 1 units");
@@ -33,7 +35,8 @@ class semaphore {
       return take_units(n);
     return try_acquire_slow(n);
   }
-  // Throws std::logic_error, and changes nothing, if there would be more than 2^62 - 1.
+  // Throws std::logic_error, and changes nothing, if there would be more than 2^62 - 1; or if the semaphore was made in
+  // a synctest::bubble, and that would wake somebody in it from outside.
   void release(std::int64_t n = 1) {
     std::uint64_t state = state_.load(std::memory_order_relaxed);
     while (n >= 0 && (state & 1) == 0 && static_cast<std::uint64_t>(n) <= k_most - (state >> 1))
@@ -61,6 +64,7 @@ class semaphore {
 
   static constexpr std::uint64_t k_most = (std::uint64_t{1} << 62) - 1;
   std::atomic<std::uint64_t> state_;  // see sched/semaphore.cc
+  std::uint32_t bubble_ = 0;          // id of the one that it was made in; 0: none
 };
 
 }  // namespace cairn::sync

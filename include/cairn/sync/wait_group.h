@@ -22,9 +22,11 @@ class wait_group {
   wait_group(const wait_group&) = delete;
   wait_group& operator=(const wait_group&) = delete;
 
-  // Throws std::logic_error, and changes nothing, if the counter would become negative or exceed 2^31 - 1.
+  // Throws std::logic_error, and changes nothing, if the counter would become negative or exceed 2^31 - 1. With
+  // synctest::bubble: likewise if it was raised from zero in another bubble, or inside one where this is outside; and
+  // if it was raised outside and would be raised further in a bubble, which may only lower it.
   void add(std::int64_t n = 1) {
-    if (!detail::has_short_way() || !change(n)) [[unlikely]]
+    if (!detail::has_short_way() || detail::are_bubbles_live() || !change(n)) [[unlikely]]
       add_slow(n);
   }
   void done() { add(-1); }
@@ -73,7 +75,9 @@ class wait_group {
 
   static constexpr std::int64_t k_most = INT32_MAX;
   static constexpr std::uint64_t k_line = 1;
-  // The counter times 2, plus k_line if somebody may stand in line.
+  // The lower half: the counter times 2, plus k_line if somebody may stand in line. The upper half: k_in_bubble and the
+  // id of the bubble that the group belongs to while the counter is not zero; else 0. So change() refuses those.
+  static constexpr std::uint64_t k_in_bubble = std::uint64_t{1} << 63, k_low_half = UINT32_MAX;
   std::atomic<std::uint64_t> state_{0};
 };
 static_assert(sizeof(wait_group) == 8);
