@@ -228,11 +228,12 @@ synctest::deadlock end_by_deadlock(bubble& b, const goroutine& root) {
 
 // ---- the root ------------------------------------------------------------------------------------------------------
 
-// Something outside has made somebody runnable since the root was called.
+// All others are blocked, and none of them in wait(). (Who was made runnable by what the root has fired may have come
+// there by now, and something outside may have made somebody runnable since the root was called.)
 bool is_alone(bubble& b) noexcept {
   runtime_section section;
   heap::lock_guard held(b.lock);
-  return b.active == 1;
+  return b.active == 1 && b.waiter == nullptr;
 }
 bool has_others(bubble& b) noexcept {
   runtime_section section;
@@ -241,7 +242,7 @@ bool has_others(bubble& b) noexcept {
 }
 
 // Returns when all others have ended or are blocked for good. As long as nothing that fires wakes anybody, as the ticks
-// of a ticker that nobody listens to, it goes on at once: a waiter would have been called before the root.
+// of a ticker that nobody listens to, it goes on at once.
 void drive(bubble& b, goroutine& root) {
   for (;;) {
     await_call(b, root, &bubble::root, wait_reason::bubble);
