@@ -16,6 +16,7 @@
 #include "cairn/synctest.h"
 #include "heap/delay.h"
 #include "heap/metadata.h"
+#include "sched/chan.h"
 #include "sched/futex.h"
 #include "sched/m.h"
 #include "sched/proc.h"
@@ -122,8 +123,9 @@ bool cancel_call(goroutine& g, void* arg) noexcept CAIRN_NO_THREAD_SAFETY_ANALYS
   return true;
 }
 
-// Until all others are blocked. At depth 0.
+// Until all others are blocked. At depth 0. For an orphan, which is in no bubble any more, that never comes.
 void await_call(bubble& b, goroutine& self, goroutine* bubble::*at, wait_reason why) {
+  if (parkable() == nullptr) block_for_ever(why);
   call_place where{b, at, &self};
   enter_section();
   park({why, commit_call, cancel_call, &where});
@@ -246,7 +248,7 @@ bool has_others(bubble& b) noexcept {
 void drive(bubble& b, goroutine& root) {
   for (;;) {
     await_call(b, root, &bubble::root, wait_reason::bubble);
-    while (is_alone(b)) {
+    while (!root.is_orphan() && is_alone(b)) {
       const std::int64_t next = b.timing.earliest();
       if (b.main_is_over || next == timers::k_never) return;
       // What is first may be the entry of a timer that was stopped: the clock passes a time then at which nobody looks.
@@ -256,7 +258,7 @@ void drive(bubble& b, goroutine& root) {
         runtime_section section;
         more = b.timing.run_due(now) <= now;
       }
-      check_ending();
+      check_ending();  // no call of the program's need ever come
     }
   }
 }

@@ -4,10 +4,11 @@
 // Tests of concurrent code with a time of their own, after Go's testing/synctest.
 //
 // bubble(f) runs f in a bubble: a set of goroutines, to which all belong that its members start. In a bubble
-// sleep_for, sleep_until, after, timer, ticker, after_func, the deadlines of contexts, and monotonic_clock::now() go by
-// the bubble's clock. It begins at 946'684'800 s (what midnight UTC of 2000-01-01 is to the system's clock) and stands
-// still while anybody in the bubble can go on. When all of them are durably blocked, it moves to the next timer at once.
-// So a test of an hour's timeout takes microseconds, and what it measures is exact.
+// sleep_for, sleep_until, after, timer, ticker, after_func, the deadlines of contexts, and
+// monotonic_clock::now() go by the bubble's clock. It begins at 946'684'800 s (what midnight UTC of 2000-01-01
+// is to the system's clock) and stands still while anybody in the bubble can go on. When all of them are
+// durably blocked, it moves to the next timer at once. So a test of an hour's timeout takes microseconds, and
+// what it measures is exact.
 //
 // A goroutine is durably blocked where only its bubble can wake it. In:
 //   - a send or a receive of a channel that was made in the bubble, or of a null channel
@@ -21,7 +22,8 @@
 //
 // What belongs to a bubble is used in it: sending, receiving, closing and selecting at such a channel, stop() and
 // reset() of such a timer, add() of such a wait group, release() and notify where that wakes somebody in it throw
-// std::logic_error elsewhere. Contexts may be cancelled from anywhere. Destructors, finalizers and cleanups, and
+// std::logic_error elsewhere. Contexts may be cancelled from anywhere; the channel of done() belongs to where it was
+// asked for first. Destructors, finalizers and cleanups, and
 // threads that members start, are outside. Timers of one instant fire in random order.
 #pragma once
 #include <concepts>

@@ -656,6 +656,45 @@ TEST_P(SynctestObjects, ObjectsOfABubbleAreCollected) {
   });
 }
 
+// Go's TestMallocs: each sends its successor a slice that is shorter by one.
+TEST_P(SynctestObjects, GoroutinesThatAllocateAreWaitedFor) {
+  run([] {
+    const collections behind;
+    const std::size_t rounds = test_count(100, 20);
+    for (std::size_t i = 0; i < rounds; ++i)
+      bubble([] {
+        bool done = false;
+        const auto c = make_chan<cairn::gc_slice<std::byte>>();
+        std::function<void()> next = [&] {
+          const auto bytes = *c.recv();
+          if (bytes.size() == 0) {
+            done = true;
+          } else {
+            go(std::ref(next));
+            c.send(cairn::make_gc_bytes(bytes.size() - 1));
+          }
+        };
+        go(std::ref(next));
+        c.send(cairn::make_gc_bytes(100));
+        cairn::synctest::wait();
+        EXPECT_TRUE(done);
+      });
+  });
+}
+
+// Go's TestSynctestTimerRaceCtxCrash.
+TEST_P(SynctestObjects, FunctionsOfTimersMayStartTimersThatFireAtOnce) {
+  run([] {
+    std::atomic<int> ran{0};
+    for (int i = 0; i < 20; ++i)
+      bubble([&] {
+        for (int k = 0; k < 100; ++k) cairn::after_func(1s, [&] { cairn::after_func(0ns, [&] { ++ran; }); });
+        sleep_for(2s);
+      });
+    EXPECT_EQ(ran, 2000);
+  });
+}
+
 // A bubble's worth of work: everything that waits durably, with an outcome that does not depend on the order.
 void busy_bubble(int seed) {
   const auto start = clock_type::now();
