@@ -16,6 +16,7 @@
 #include "cairn/synctest.h"
 #include "heap/delay.h"
 #include "heap/metadata.h"
+#include "heap/pause.h"
 #include "sched/chan.h"
 #include "sched/futex.h"
 #include "sched/m.h"
@@ -194,15 +195,22 @@ void for_each_other(const bubble& b, const goroutine& root, F&& f) {
   });
 }
 
-// Out of everything that it waits in: as in select {}.
-void leave_in_limbo(goroutine& g) noexcept {
+// True: it is out of everything that it waits in, as in select {}, or does not wait.
+bool try_to_isolate(goroutine& g) noexcept {
   runtime_section section;
   hold(g);
   // Acquire, both: what it waits in was written before.
   const bool waits = g.status.load(std::memory_order_acquire) == g_status::waiting &&
                      g.running_on.load(std::memory_order_acquire) == nullptr && g.cancel != nullptr;
-  if (waits && g.cancel(g, g.cancel_arg)) g.cancel = [](goroutine&, void*) noexcept { return true; };
+  const bool is_out = waits && g.cancel(g, g.cancel_arg);
+  if (is_out) g.cancel = [](goroutine&, void*) noexcept { return true; };
   release(g);
+  return is_out || !waits;
+}
+
+// Whose lock is in use is tried again: see cancel_case in sched/chan.cc.
+void isolate(goroutine& g) noexcept {
+  while (!try_to_isolate(g)) heap::yield_cpu();
 }
 
 std::string describe(const char* what, const std::vector<goroutine_info>& blocked) {
@@ -221,7 +229,7 @@ synctest::deadlock end_by_deadlock(bubble& b, const goroutine& root) {
   std::vector<goroutine_info> blocked = goroutines();
   std::erase_if(
       blocked, [&ids](const goroutine_info& g) { return !std::binary_search(ids.begin(), ids.end(), g.id); });
-  for_each_other(b, root, leave_in_limbo);
+  for_each_other(b, root, isolate);
   const char* what = b.main_is_over
                          ? "deadlock: main bubble goroutine has exited but blocked goroutines remain"
                          : "deadlock: all goroutines in bubble are blocked";
