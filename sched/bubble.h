@@ -18,9 +18,11 @@
 //
 // The last one. Whoever would bring `active` to zero leaves it at one instead, and hands this one on: to the goroutine
 // in wait(), or else to the root, which it makes runnable. Only one can be the last, for its successor counts as active
-// from the same moment on. The root, when it gets it, moves the clock to the next timer and fires what is due; as long
-// as it does so it is active, and nobody returns from wait(). Where main is over, or there is no timer, it is the end,
-// or a deadlock if there are members left.
+// from the same moment on; and it finds one of the two parked, for neither counts as active otherwise. The root, when
+// it gets it, moves the clock to the next timer and fires what is due. Meanwhile it is active, so nobody returns from
+// wait(); and it moves the clock once more only while it is the only one that is active, and nobody is in wait(), all
+// in one look under the lock. Else it parks again, which hands on what it has. Where main is over, or there is no
+// timer, that was the end, or a deadlock if there are members left.
 //
 // What comes from outside. Channels, timers, semaphores and wait groups that belong to a bubble throw std::logic_error
 // when they are used elsewhere, and so does waking somebody in it by a cond. What remains, a context that is cancelled
