@@ -233,7 +233,8 @@ synctest::deadlock end_by_deadlock(bubble& b, const goroutine& root) {
   const char* what = b.main_is_over
                          ? "deadlock: main bubble goroutine has exited but blocked goroutines remain"
                          : "deadlock: all goroutines in bubble are blocked";
-  return {describe(what, blocked), std::move(blocked)};
+  const std::string text = describe(what, blocked);
+  return {text, std::move(blocked)};
 }
 
 // ---- the root ------------------------------------------------------------------------------------------------------
