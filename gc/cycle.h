@@ -45,6 +45,9 @@ enum class cycle_reason { heap, forced, periodic, out_of_memory };
 void collect_if_due(cycle_reason reason);
 // A full cycle that starts after the call.
 void run_cycle(cycle_reason reason);
+// The same with its sweep, for who calls `function` of the public interface: after the end of all no_gc_scopes. Throws
+// std::logic_error where the caller holds one. The thread may be another one afterwards. (gc/stats.cc)
+void force_cycle(const char* function);
 // False after exit() has begun, and while a no_gc_scope exists.
 bool cycles_allowed() noexcept;
 

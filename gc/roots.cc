@@ -224,6 +224,21 @@ root_sizes mark_roots(marker& m, const sched::world_stopped& stopped) {
   return sizes;
 }
 
+void for_each_root_range(const sched::world_stopped& stopped,
+                         void (*f)(void* arg, const void* from, const void* to), void* arg) noexcept {
+  const auto scan = [f, arg](const void* from, const void* to) { f(arg, from, to); };
+  for (const range& r : *static_ranges)
+    scan(reinterpret_cast<const void*>(r.from), reinterpret_cast<const void*>(r.to));
+  sched::for_each_m(stopped, [&scan](const sched::m& thread) {
+    if (thread.dead) return;
+    if (!is_scheduler(thread)) scan(top_of(thread), thread.stack_high);
+    for_each_thread_local(thread, scan);
+  });
+  sched::records::for_each([&scan](const sched::goroutine& g) {
+    if (runs(g)) scan_function(g, scan);
+  });
+}
+
 std::size_t scan_thread(const sched::m& thread) noexcept {
   work_writer out(rt().work);
   const auto scan = [&out](const void* from, const void* to) {

@@ -35,6 +35,11 @@ struct root_sizes {
 // World stopped, inside with_loaded_objects.
 root_sizes mark_roots(marker& m, const sched::world_stopped& stopped);
 
+// The same, as f(arg, from, to) for each piece of memory, but for what mark_kept marks, and for goroutines that do not
+// run: their functions and stacks.
+void for_each_root_range(const sched::world_stopped& stopped,
+                         void (*f)(void* arg, const void* from, const void* to), void* arg) noexcept;
+
 // Beside the program, in this order: what is not a thread's, while no thread has been scanned; then each thread, whole,
 // by itself in a handshake or by who holds it. gc/concurrent.h says why.
 std::size_t mark_static(marker& m) noexcept;  // inside with_loaded_objects; returns bytes

@@ -407,6 +407,18 @@ bool specials::lock_weak(const special& s, const object_ref& target, bool& shade
   }
 }
 
+void specials::for_each_special(void (*f)(void* arg, special_kind kind, const object_ref& o,
+                                          bool is_referred_to),
+                                void* arg) noexcept {
+  lock_guard guard(lock_);
+  for (const special_table* t = first_table_; t != nullptr; t = t->next) {
+    if (t->n == 0) continue;
+    for (const special* s : t->chains)
+      for (; s != nullptr; s = s->next)
+        f(arg, s->kind, ref_of(*s), s->references.load(std::memory_order_relaxed) != 0);
+  }
+}
+
 bool specials::check(void (*complain)(const void* object, const char* what)) noexcept {
   lock_guard guard(lock_);
   bool good = true;

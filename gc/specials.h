@@ -136,6 +136,9 @@ class specials {
   // What lock() does while the barrier is on, in a section: true if the target may be returned. `shade`: it must be
   // shaded first.
   bool lock_weak(const special& s, const object_ref& target, bool& shade) noexcept;
+  // World stopped: f(arg, kind, object, does a gc_weak refer to it) for each of those in tables.
+  void for_each_special(void (*f)(void* arg, special_kind kind, const object_ref& o, bool is_referred_to),
+                        void* arg) noexcept;
   // World stopped: every special's object is allocated.
   bool check(void (*complain)(const void* object, const char* what)) noexcept;
 

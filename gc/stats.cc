@@ -126,6 +126,8 @@ void await_no_gc_scopes() {
     sched::block_on(self, rt().no_gc_scopes, n);
 }
 
+}  // namespace
+
 void force_cycle(const char* function) {
   sched::self();
   refuse_in_no_gc_scope(function);
@@ -138,6 +140,8 @@ void force_cycle(const char* function) {
   finish_sweep();
   sched::regain_p();
 }
+
+namespace {
 
 void verify_spilled(void* result) {
   cycle_guard guard;

@@ -12,9 +12,9 @@
 #include "gc/cycle.h"
 #include "gc/roots.h"
 #include "gc/runtime.h"
+#include "gc/second_mark.h"
 #include "heap/fatal.h"
 #include "heap/mheap.h"
-#include "heap/os.h"
 
 namespace cairn::gc {
 namespace {
@@ -22,71 +22,9 @@ namespace {
 using heap::g_space;
 using heap::object_ref;
 
-// f(candidate) for everything that `m` and the pool hold, until nothing is left. f may add.
-template <class F>
-void for_each_candidate(marker& m, F&& f) noexcept {
-  m.flush();
-  while (work_buf* b = rt().work.try_take_full()) {
-    for (std::size_t i = 0; i < b->n; ++i) {
-      const std::uintptr_t entry = b->entries[i];
-      if ((entry & (k_oblet_tag | k_stack_tag)) == 0) {
-        f(entry);
-      } else {
-        m.visit_tagged(entry);
-        m.flush();
-      }
-    }
-    rt().work.give_empty(b);
-  }
-}
-
-// The marker's figures are the cycle's: as they were, afterwards.
-class kept_figures {
- public:
-  explicit kept_figures(marker& m) noexcept
-      : m_(m), bytes_(m.bytes_marked), objects_(m.objects_marked), scanned_(m.bytes_scanned) {}
-  ~kept_figures() {
-    m_.bytes_marked = bytes_;
-    m_.objects_marked = objects_;
-    m_.bytes_scanned = scanned_;
-  }
-  kept_figures(const kept_figures&) = delete;
-  kept_figures& operator=(const kept_figures&) = delete;
-
- private:
-  marker& m_;
-  std::size_t bytes_, objects_, scanned_;
-};
-
-// One bit for each 8 bytes of committed heap, mapped for the time of the check.
-class check_bits {
- public:
-  check_bits() noexcept : bytes_(g_space.committed.load(std::memory_order_relaxed) / 64) {
-    if (bytes_ != 0) words_ = static_cast<std::uint64_t*>(heap::the_os().map(bytes_));
-  }
-  ~check_bits() {
-    if (words_ != nullptr) heap::the_os().release(words_, bytes_);
-  }
-  check_bits(const check_bits&) = delete;
-  check_bits& operator=(const check_bits&) = delete;
-  bool usable() const noexcept { return words_ != nullptr || bytes_ == 0; }
-  // True if it was not set before.
-  bool set(std::uintptr_t a) noexcept {
-    const std::size_t i = (a - g_space.base) / 8;
-    const std::uint64_t bit = std::uint64_t{1} << i % 64;
-    const bool fresh = (words_[i / 64] & bit) == 0;
-    words_[i / 64] |= bit;
-    return fresh;
-  }
-
- private:
-  std::size_t bytes_;
-  std::uint64_t* words_ = nullptr;
-};
-
 class checker {
  public:
-  checker(check_bits& seen, bool compare_marks) noexcept : seen_(seen), compare_marks_(compare_marks) {}
+  checker(heap_bits& seen, bool compare_marks) noexcept : seen_(seen), compare_marks_(compare_marks) {}
 
   // Everything reachable from the entries that `m` holds.
   void run(marker& m) noexcept {
@@ -114,7 +52,7 @@ class checker {
                  detail::is_noscan_class(o.span_class) ? ", no pointers" : "", what);
   }
 
-  check_bits& seen_;
+  heap_bits& seen_;
   bool compare_marks_;
   unsigned disagreements_ = 0;
 };
@@ -184,7 +122,7 @@ void check_span(walk& w, const heap::mspan& s, const heap::page_alloc& pages) no
 }  // namespace
 
 bool check_marks(const sched::world_stopped& stopped, bool compare_marks) noexcept {
-  check_bits seen;
+  heap_bits seen;
   if (!seen.usable()) {
     heap::report("verify: no memory for a second mark: nothing was checked");
     return false;

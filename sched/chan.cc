@@ -86,6 +86,13 @@ bool cancel_case(goroutine&, void* arg) noexcept {
   return waits;
 }
 
+bool awaits_channel(const goroutine& g, void (*f)(void*, const void*), void* arg) {
+  const auto& k = *static_cast<const chan_case*>(g.cancel_arg);
+  if (!k.queued) return false;
+  f(arg, k.channel);
+  return true;
+}
+
 // With the channel's lock, in the only section; both are over on return.
 chan_status wait_for(chan_core& c, void* slot, bool is_send) {
   chan_wait w;
@@ -98,7 +105,7 @@ chan_status wait_for(chan_core& c, void* slot, bool is_send) {
   queue_of(k).append(k);
   if (w.g != nullptr) {
     park({is_send ? wait_reason::chan_send : wait_reason::chan_receive, unlock_channel, cancel_case, &k,
-          c.bubble != 0});
+          awaits_channel, c.bubble != 0});
   } else {
     c.lock.unlock();
     leave_section();
@@ -233,7 +240,8 @@ void block_for_ever(wait_reason why) {
   }
   for (;;) {
     enter_section();
-    park({why, [](void*) noexcept {}, [](goroutine&, void*) noexcept { return true; }, nullptr, true});
+    park({why, [](void*) noexcept {}, [](goroutine&, void*) noexcept { return true; }, nullptr,
+          [](const goroutine&, void (*)(void*, const void*), void*) { return true; }, true});
   }
 }
 

@@ -5,7 +5,8 @@
 #include <cstdint>
 
 // The trampoline: where a new context continues. It finds `entry` at the stack pointer of the parked frame and calls
-// it. Two zero words above are what a walk along return addresses or frame pointers ends at.
+// it. Two zero words above are what a walk along return addresses or frame pointers ends at. The registers that calls
+// preserve are cleared: what the one that switched here had in them would lie on this stack for good, saved by `entry`.
 #if defined(__x86_64__)
 asm(R"(
   .pushsection .text
@@ -19,6 +20,11 @@ cairn_context_entry:
   endbr64
   pop %rbp
   sub $-128, %rsp
+  xor %ebx, %ebx
+  xor %r12d, %r12d
+  xor %r13d, %r13d
+  xor %r14d, %r14d
+  xor %r15d, %r15d
   pop %rax
   call *%rax
   ud2
@@ -39,6 +45,16 @@ cairn_context_entry:
   .cfi_undefined x30
   hint #36
   ldr x0, [sp], #16
+  mov x19, #0
+  mov x20, #0
+  mov x21, #0
+  mov x22, #0
+  mov x23, #0
+  mov x24, #0
+  mov x25, #0
+  mov x26, #0
+  mov x27, #0
+  mov x28, #0
   mov x30, #0
   blr x0
   brk #1

@@ -76,6 +76,13 @@ bool cancel_waiter(goroutine&, void* arg) noexcept {
                                                std::memory_order_relaxed, std::memory_order_relaxed);
 }
 
+bool awaits_task(const goroutine& g, void (*f)(void*, const void*), void* arg) {
+  const auto* w = static_cast<const task_waiter*>(g.cancel_arg);
+  if (w->task.state.load(std::memory_order_acquire) != reinterpret_cast<std::uintptr_t>(w)) return false;
+  f(arg, &w->task);
+  return true;
+}
+
 void await_on_thread(m& self, detail::task_base& task) {
   task_waiter w{task, nullptr};
   std::uintptr_t pending = detail::task_base::k_pending;
@@ -279,7 +286,7 @@ void await_task(task_base& task) {
   if (goroutine* g = parkable()) {
     task_waiter w{task, g};
     enter_section();
-    park({wait_reason::task, publish_waiter, cancel_waiter, &w,
+    park({wait_reason::task, publish_waiter, cancel_waiter, &w, awaits_task,
           task.bubble != 0 && task.bubble == own_bubble_id()});
   } else {
     await_on_thread(self, task);

@@ -61,6 +61,12 @@ enum class wait_reason : std::uint8_t {
   bubble_wait,
 };
 
+struct goroutine;
+
+// Of a goroutine that waits, with the world stopped: f(arg, object) for each object (a channel, a mutex, a task) by the
+// use of which alone it can be woken. False: it is being woken already.
+using awaited_objects = bool (*)(const goroutine& g, void (*f)(void* arg, const void* object), void* arg);
+
 // Something on a goroutine's stack that others know of. Whoever ends the goroutine from outside, or in the middle of a
 // call into the library, ties it up first, for no destructor runs then.
 struct loose_end {
@@ -100,6 +106,8 @@ struct alignas(64) goroutine {
   // Takes a waiting goroutine out of the queues in which it waits, at the end of a run. False: it is being woken.
   bool (*cancel)(goroutine& g, void* arg) noexcept = nullptr;
   void* cancel_arg = nullptr;
+  // For the report of leaks (gc/leaks.cc). Null: it may also be woken by the clock, a descriptor or the runtime.
+  awaited_objects awaited = nullptr;
   loose_end* loose_ends = nullptr;  // the last one made first; owner as above
   exception_state exceptions;
   std::uint64_t creator = 0;   // id of who started it; 0: a thread
@@ -107,6 +115,8 @@ struct alignas(64) goroutine {
   // Its bubble, or null; see sched/bubble.h. Relaxed: a goroutine that runs may be counted off by who ends the run.
   std::atomic<bubble*> home{nullptr};
   std::uint32_t segment = 0;  // where the record lies; owner: sched/records.cc
+  // `runs` + 1 when it was last found to be leaked: it still is as long as it has not run. Relaxed: for messages.
+  std::atomic<std::uint32_t> found_leaked{0};
 
   bool claim_end(fate how = fate::over) noexcept {
     fate now = fate::alive;
@@ -124,6 +134,9 @@ struct alignas(64) goroutine {
     while (has != epoch && !scan.compare_exchange_weak(has, epoch | (has & 1), std::memory_order_release,
                                                        std::memory_order_relaxed)) {
     }
+  }
+  bool is_leaked() const noexcept {
+    return found_leaked.load(std::memory_order_relaxed) == runs.load(std::memory_order_relaxed) + 1;
   }
   bool is_orphan() const noexcept { return became.load(std::memory_order_relaxed) == fate::orphan; }
 };

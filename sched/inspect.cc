@@ -130,7 +130,10 @@ look look_at(goroutine& g, sighting& seen, stack_image& stack, bool patient) noe
       continue;
     }
     seen.doing = status == g_status::waiting ? activity::waiting : activity::runnable;
-    if (status == g_status::waiting) seen.why = g.why.load(std::memory_order_relaxed);
+    if (status == g_status::waiting) {
+      seen.why = g.why.load(std::memory_order_relaxed);
+      seen.is_leaked = g.is_leaked();
+    }
     if (g.status.load(std::memory_order_relaxed) != status) continue;
     if (stack.size > stack.capacity) return look::too_big;
     return look::done;
@@ -166,6 +169,7 @@ CAIRN_LOOKS bool look_from_afar(const goroutine& g, sighting& seen) noexcept {
   } else if (status == g_status::waiting) {
     seen.doing = activity::waiting;
     seen.why = g.why.load(std::memory_order_relaxed);
+    seen.is_leaked = g.is_leaked();
   }
   return id_of(g) == id;
 }
@@ -192,6 +196,9 @@ struct buffer {
 goroutine_info info_of(const sighting& seen, stack_image& stack, std::int64_t now) {
   goroutine_info info;
   info.id = seen.id;
+  info.leaked = seen.is_leaked;
+  info.creator = seen.creator;
+  info.created_at = const_cast<void*>(seen.created_at);
   info.state = name_of(seen.doing);
   if (seen.doing == activity::waiting) info.wait_reason = name_of(seen.why);
   if ((seen.doing == activity::waiting || seen.doing == activity::syscall) && seen.since != 0)
@@ -308,6 +315,21 @@ void look_at_all(std::vector<goroutine_info>& found) {
 }
 
 }  // namespace
+
+std::vector<goroutine_info> look_at_each(std::span<const goroutine_name> names) {
+  std::vector<goroutine_info> found;
+  found.reserve(names.size());
+  buffer memory;
+  memory.grow(std::size_t{64} << 10);
+  for (const goroutine_name& name : names) {
+    sighting seen;
+    stack_image stack;
+    if (look_with(*name.g, seen, stack, memory) == look::done && seen.id == name.id)
+      found.push_back(info_of(seen, stack, now_ns()));
+  }
+  return found;
+}
+
 }  // namespace cairn::sched
 
 namespace cairn {

@@ -14,8 +14,11 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
+#include <vector>
 
+#include "cairn/goroutine_info.h"
 #include "sched/goroutine.h"
 #include "sched/unwind.h"
 
@@ -85,6 +88,7 @@ struct sighting {
   wait_reason why = wait_reason::none;
   std::int64_t since = 0;       // of waiting and syscall; as now_ns()
   bool is_locked = false;       // to its thread
+  bool is_leaked = false;       // it waits, and a report of leaks has found that it will for ever
   bool is_interrupted = false;  // the copy begins in a signal handler
   std::uint64_t creator = 0;
   const void* created_at = nullptr;
@@ -104,5 +108,13 @@ look look_at(goroutine& g, sighting& seen, stack_image& stack, bool patient = tr
 look look_at_running(const m& self, sighting& seen, stack_image& stack) noexcept;
 // Without its stack, by anybody, at any depth; it may be something else by then. False if it has ended.
 bool look_from_afar(const goroutine& g, sighting& seen) noexcept;
+
+// A goroutine as it was at some earlier time: it may have ended since.
+struct goroutine_name {
+  goroutine* g;
+  std::uint64_t id;
+};
+// What goroutines() says of these. At depth 0; throws std::bad_alloc.
+std::vector<goroutine_info> look_at_each(std::span<const goroutine_name> names);
 
 }  // namespace cairn::sched

@@ -3,6 +3,7 @@
 #include "sched/line.h"
 
 #include "heap/delay.h"
+#include "heap/private.h"
 #include "sched/futex.h"
 #include "sched/handshake.h"
 #include "sched/proc.h"
@@ -11,7 +12,8 @@ namespace cairn::sched {
 namespace {
 
 constexpr unsigned k_halls = 1024;
-hall halls[k_halls];
+// Private: from the program's data nothing leads to whom it finds here.
+CAIRN_PRIVATE constinit hall halls[k_halls];
 
 void unlock_hall(void* arg) noexcept CAIRN_NO_THREAD_SAFETY_ANALYSIS {
   static_cast<place*>(arg)->home.lock.unlock();
@@ -37,6 +39,13 @@ bool cancel_place(goroutine&, void* arg) noexcept {
   w.home.lock.unlock();
   heir.deliver();
   return waits;
+}
+
+bool awaits_turn(const goroutine& g, void (*f)(void*, const void*), void* arg) {
+  const auto& w = *static_cast<const place*>(g.cancel_arg);
+  if (!w.asleep) return false;
+  f(arg, w.address);
+  return true;
 }
 
 void sleep_as_thread(place& w) {
@@ -74,6 +83,13 @@ void wake_up::deliver() const noexcept {
     word->store(1, std::memory_order_release);  // from here on the place may be gone
     futex_wake(*word, 1);
   }
+}
+
+line_links links_on_stack(const goroutine& g) noexcept {
+  if (g.awaited != awaits_turn) return {};
+  const auto& w = *static_cast<const place*>(g.cancel_arg);
+  static_assert(sizeof(place) % alignof(void*) == 0);
+  return {&w.next, &w.next_line + 1};
 }
 
 hall& hall_of(const void* address) noexcept {
@@ -150,7 +166,7 @@ void sleep_in_line(place& w) CAIRN_NO_THREAD_SAFETY_ANALYSIS {
   w.asleep = true;
   w.sleeper = parkable();
   if (w.sleeper != nullptr) {
-    park({w.why, unlock_hall, cancel_place, &w, w.is_durable});
+    park({w.why, unlock_hall, cancel_place, &w, awaits_turn, w.is_durable});
   } else {
     w.woken.store(0, std::memory_order_relaxed);
     unlock_hall(&w);

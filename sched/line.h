@@ -77,6 +77,14 @@ struct alignas(64) hall {
 };
 hall& hall_of(const void* address) noexcept;
 
+// Where on the stack of a goroutine that waits in a line, if it does, the links to its neighbours lie: these belong to
+// the line, and are no references that the goroutine has.
+struct line_links {
+  const void* from = nullptr;
+  const void* to = nullptr;
+};
+line_links links_on_stack(const goroutine& g) noexcept;
+
 // Takes the first or all out of the line, so that they have what they came for. With the lock. Those that sleep are in
 // the chain, by `next`, which is woken once the lock is released.
 struct chain {

@@ -225,10 +225,14 @@ bool go_on_with_next(m& self, goroutine& over) noexcept {
   asm volatile("" : : "r"(leftovers) : "memory");
 }
 
+// In a frame that is gone afterwards: what is left to do for the goroutine that was left has addresses of its stack in
+// it, which would lie on this one for good.
+[[gnu::noinline]] void after_first_switch() noexcept { after_switch(*current()); }
+
 // The bottom of every goroutine's stack.
 [[noreturn]] void entry() noexcept {
   current()->current_goroutine.load(std::memory_order_relaxed)->self.annotation.after_switch();
-  after_switch(*current());
+  after_first_switch();
   for (;;) {
     goroutine* g = current()->current_goroutine.load(std::memory_order_relaxed);
     leave_section();
@@ -281,6 +285,7 @@ void park(const parking& how) noexcept {
   goroutine& g = *self.current_goroutine.load(std::memory_order_relaxed);
   g.cancel = how.cancel;
   g.cancel_arg = how.arg;
+  g.awaited = how.awaited;
   g.why.store(how.why, std::memory_order_relaxed);
   g.since.store(coarse_now(), std::memory_order_relaxed);
   g.status.store(g_status::waiting, std::memory_order_release);

@@ -51,12 +51,13 @@ namespace cairn::sched {
 // Stops the calling goroutine until somebody calls ready() of it. In a section (enter_section), which is over
 // when it returns; the thread may be another one then. `commit` is called with `arg` after the switch, and is
 // what lets others find the goroutine: it releases the lock of the queue that the goroutine has been put into.
-// `cancel`: as in goroutine.
+// `cancel`, `awaited`: as in goroutine.
 struct parking {
   wait_reason why = wait_reason::none;
   void (*commit)(void* arg) noexcept = nullptr;
   bool (*cancel)(goroutine& g, void* arg) noexcept = nullptr;
   void* arg = nullptr;
+  awaited_objects awaited = nullptr;
   // In a bubble: only its other members, or its clock, make the goroutine runnable again (sched/bubble.h).
   bool is_durable = false;
 };

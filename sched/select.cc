@@ -195,6 +195,14 @@ bool cancel_select(goroutine&, void* arg) noexcept {
   return true;
 }
 
+bool awaits_cases(const goroutine& g, void (*f)(void*, const void*), void* arg) {
+  const auto& w = *static_cast<const select_wait*>(g.cancel_arg);
+  if (w.claimed.load(std::memory_order_acquire)) return false;
+  for (const chan_case& k : cases_of(w.cases, w.n))
+    if (k.channel != nullptr) f(arg, k.channel);
+  return true;
+}
+
 // Of a goroutine that is dropped after it was claimed, and before it ran.
 void tie_select(loose_end& end) noexcept {
   auto& w = static_cast<select_wait&>(end);
@@ -223,7 +231,7 @@ selected wait_for_one(cases_of cases, std::size_t live) {
     w.tie = tie_select;
     w.next_end = g->loose_ends;
     g->loose_ends = &w;
-    park({wait_reason::select, commit_select, cancel_select, &w, is_durable});
+    park({wait_reason::select, commit_select, cancel_select, &w, awaits_cases, is_durable});
     enter_section();
     leave_queues(w);
     g->loose_ends = w.next_end;

@@ -82,6 +82,7 @@ void add_heading(message& line, const sighting& seen, std::int64_t now) noexcept
   constexpr std::int64_t k_minute = 60'000'000'000;
   const bool waits = seen.doing == activity::waiting;
   line << "goroutine " << seen.id << " [" << (waits ? name_of(seen.why) : name_of(seen.doing));
+  if (seen.is_leaked) line << " (leaked)";
   if ((waits || seen.doing == activity::syscall) && seen.since != 0 && now - seen.since >= k_minute)
     line << ", " << (now - seen.since) / k_minute << " minutes";
   if (seen.is_locked) line << ", locked to thread";
