@@ -26,10 +26,24 @@ struct state {
 };
 CAIRN_PRIVATE constinit state g_state;
 CAIRN_PRIVATE constinit cycle g_begun{};
+// Release and acquire: the first with the second.
+CAIRN_PRIVATE constinit std::atomic<const char*> g_stack_low{nullptr}, g_stack_high{nullptr};
+
+void note_own_stack() noexcept {
+  pthread_attr_t attributes;
+  if (pthread_getattr_np(pthread_self(), &attributes) != 0) return;
+  void* low = nullptr;
+  std::size_t bytes = 0;
+  pthread_attr_getstack(&attributes, &low, &bytes);
+  pthread_attr_destroy(&attributes);
+  g_stack_low.store(static_cast<char*>(low), std::memory_order_relaxed);
+  g_stack_high.store(static_cast<char*>(low) + bytes, std::memory_order_release);
+}
 
 void* body(void*) {
   pthread_setname_np(pthread_self(), "cairn-gc");
   heap::prepare_malloc();
+  note_own_stack();
   prctl(PR_SET_TIMERSLACK, 1);  // or each sleep between two slices takes 50 us longer than asked for
   for (std::uint32_t seen = 0;;) {
     const std::uint32_t signal = g_state.signal.load(std::memory_order_acquire);
@@ -74,6 +88,11 @@ void take_over(const cycle& c) noexcept {
   // It may be waiting for the very lock that it is given, for the cycle that was due: see lock_while_due.
   rt().cycle_lock_released.fetch_add(1, std::memory_order_release);
   sched::futex_wake(rt().cycle_lock_released, INT32_MAX);
+}
+
+void find_own_stack(const char*& low, const char*& high) noexcept {
+  high = g_stack_high.load(std::memory_order_acquire);
+  low = g_stack_low.load(std::memory_order_relaxed);
 }
 
 bool has_taken_over() noexcept { return g_state.taken_over.load(std::memory_order_acquire); }

@@ -2,9 +2,12 @@
 // SPDX-FileCopyrightText: The Cairn authors
 #include "gc/leak_trace.h"
 
+#include <link.h>
+
 #include <algorithm>
 #include <bit>
 
+#include "gc/filter.h"
 #include "gc/roots.h"
 #include "gc/runtime.h"
 #include "gc/specials.h"
@@ -13,6 +16,7 @@
 #include "sched/p.h"
 #include "sched/proc.h"
 #include "sched/records.h"
+#include "sched/stack.h"
 
 namespace cairn::gc {
 
@@ -257,22 +261,94 @@ void leak_trace::follow_dying() noexcept {
   drain();
 }
 
-bool leak_trace::run(const sched::world_stopped& stopped, goroutine_list& out) noexcept {
-  if (!awaited_.usable() || !seen_.usable() || !kept_by_leaked_.usable()) return false;
+namespace {
+
+using range_list = mapped_array<address_range>;
+
+void add_range(range_list& ranges, const void* first, std::size_t bytes) noexcept {
+  if (bytes != 0) ranges.push({address_of(first), address_of(first) + bytes});  // refused: it is looked at
+}
+
+int add_static_data(dl_phdr_info* info, std::size_t, void* ranges) {
+  for (int i = 0; i < info->dlpi_phnum; ++i) {
+    const ElfW(Phdr)& ph = info->dlpi_phdr[i];
+    if (ph.p_type == PT_LOAD && (ph.p_flags & PF_W) != 0)
+      add_range(*static_cast<range_list*>(ranges), pointer_to(info->dlpi_addr + ph.p_vaddr), ph.p_memsz);
+  }
+  return 0;
+}
+
+}  // namespace
+
+// What was looked at, and what the runtime itself knows of stacks.
+void leak_trace::leave_out(const sched::world_stopped& stopped, range_list& ranges) noexcept {
+  add_range(ranges, pointer_to(g_space.base), g_space.reserved);
+  sched::stacks::for_each_region(
+      [](void* p, const void* first, std::size_t bytes) {
+        add_range(*static_cast<range_list*>(p), first, bytes);
+      },
+      &ranges);
+  const std::size_t segments = sched::records::segment_count.load(std::memory_order_acquire);
+  for (std::size_t i = 0; i < segments; ++i)
+    add_range(ranges, sched::records::segments[i].load(std::memory_order_acquire),
+              sched::records::k_segment_bytes);
+  sched::for_each_m(stopped, [&ranges](const sched::m& thread) {
+    add_range(ranges, &thread, sizeof thread);
+    if (!thread.dead)
+      add_range(ranges, thread.own.low, static_cast<std::size_t>(thread.own.high - thread.own.low));
+  });
+  const char *low = nullptr, *high = nullptr;
+  collector::find_own_stack(low, high);
+  add_range(ranges, low, static_cast<std::size_t>(high - low));
+  dl_iterate_phdr(add_static_data, &ranges);  // whose lock is held
+  add_range(ranges, suspects_.begin(), suspects_.capacity_bytes());
+  add_range(ranges, waits_.begin(), waits_.capacity_bytes());
+  add_range(ranges, tasks_.begin(), tasks_.capacity_bytes());
+  add_range(ranges, work_.begin(), work_.capacity_bytes());
+}
+
+bool leak_trace::look_outside(const sched::world_stopped& stopped) noexcept {
+  range_list ranges;
+  leave_out(stopped, ranges);
+  const bool done = for_each_outside_block(
+      ranges,
+      [](void* p, const std::uintptr_t* words, std::size_t n) {
+        constexpr std::size_t k_piece = 512;
+        std::uintptr_t found[k_piece + k_filter_slack];
+        auto& self = *static_cast<leak_trace*>(p);
+        for (; n > 0; words += std::min(n, k_piece), n -= std::min(n, k_piece)) {
+          const std::size_t hits = filter_words(words, std::min(n, k_piece), self.stacks_, self.stacks_bytes_,
+                                                found);
+          for (std::size_t i = 0; i < hits; ++i)
+            if (suspect* s = self.owner_of(found[i])) self.reach_stack(*s);
+        }
+      },
+      this);
+  drain();
+  return done;
+}
+
+bool leak_trace::any_left() const noexcept {
+  return std::any_of(suspects_.begin(), suspects_.end(), [](const suspect& s) { return s.is_reached == 0; });
+}
+
+trace_result leak_trace::run(const sched::world_stopped& stopped, goroutine_list& out) noexcept {
+  if (!awaited_.usable() || !seen_.usable() || !kept_by_leaked_.usable()) return trace_result::no_memory;
   list_suspects();
-  if (suspects_.empty()) return !out_of_memory_;
+  if (suspects_.empty()) return out_of_memory_ ? trace_result::no_memory : trace_result::complete;
   list_waits();
   follow_roots(stopped);
-  const auto goes_on = [](const suspect& s) { return s.can_go_on != 0; };
-  if (!std::all_of(suspects_.begin(), suspects_.end(), goes_on)) follow_dying();
+  if (any_left()) follow_dying();
+  for (int looks = 0; looks < 2 && any_left(); ++looks)
+    if (!look_outside(stopped)) return trace_result::cannot_read;
   for (const suspect& s : suspects_) {
-    if (goes_on(s) || awaited_by(*s.g) == nullptr) continue;
+    if (s.can_go_on != 0 || awaited_by(*s.g) == nullptr) continue;
     if (!out.push({s.g, s.g->id})) out_of_memory_ = true;
   }
-  if (out_of_memory_) return false;
+  if (out_of_memory_) return trace_result::no_memory;
   for (const sched::goroutine_name& name : out)
     name.g->found_leaked.store(name.g->runs.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-  return true;
+  return trace_result::complete;
 }
 
 }  // namespace cairn::gc

@@ -28,6 +28,13 @@
 //                                    that they are dead: that neither the roots nor the stacks of who is left over
 //                                    lead to them. (Those that a leaked goroutine keeps never get there.)
 //
+// Who else may know of locals. A reference to a local is no reference to a collected object: it may lie in
+// malloc memory and on threads that were never attached, in what was captured for another library's threads. So
+// as long as anybody is left over, all other memory of the process is searched for addresses on the stacks of
+// those (gc/outside.h); twice, for who is not attached goes on, and may move one from where the search has yet
+// to come to where it has been. Left out is what the runtime itself keeps of stacks. What only such memory
+// leads to in the collected heap is not followed: the collector does not, either.
+//
 // Why the world stands still. A store of a raw pointer has no barrier. Beside the program a reference to a
 // local could always move from where the mark has yet to look to where it has been, and the goroutine whose
 // local it is be accused of nothing: so all stacks, and all that they lead to, must be seen at one moment. That
@@ -44,63 +51,18 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
-#include <span>
-#include <type_traits>
 
+#include "gc/mapped_array.h"
+#include "gc/outside.h"
 #include "gc/second_mark.h"
 #include "sched/handshake.h"
 #include "sched/inspect.h"
 
 namespace cairn::gc {
 
-// An array in memory of its own, outside malloc: it may grow while the world is stopped.
-template <class T>
-class mapped_array {
-  static_assert(std::is_trivially_copyable_v<T>);
-
- public:
-  mapped_array() = default;
-  ~mapped_array() {
-    if (first_ != nullptr) heap::the_os().release(first_, capacity_ * sizeof(T));
-  }
-  mapped_array(const mapped_array&) = delete;
-  mapped_array& operator=(const mapped_array&) = delete;
-
-  // False: there is no memory, and nothing was added.
-  bool push(const T& value) noexcept {
-    if (size_ == capacity_ && !grow()) return false;
-    first_[size_++] = value;
-    return true;
-  }
-  T pop() noexcept { return first_[--size_]; }
-  std::size_t size() const noexcept { return size_; }
-  bool empty() const noexcept { return size_ == 0; }
-  T& operator[](std::size_t i) noexcept { return first_[i]; }
-  T* begin() noexcept { return first_; }
-  T* end() noexcept { return first_ + size_; }
-  const T* begin() const noexcept { return first_; }
-  const T* end() const noexcept { return first_ + size_; }
-
- private:
-  bool grow() noexcept {
-    constexpr std::size_t k_first_bytes = std::size_t{64} << 10;  // the largest physical page there is
-    static_assert(k_first_bytes % sizeof(T) == 0);
-    const std::size_t capacity = capacity_ == 0 ? k_first_bytes / sizeof(T) : 2 * capacity_;
-    auto* made = static_cast<T*>(heap::the_os().map(capacity * sizeof(T)));
-    if (made == nullptr) return false;
-    if (size_ != 0) std::memcpy(made, first_, size_ * sizeof(T));
-    if (first_ != nullptr) heap::the_os().release(first_, capacity_ * sizeof(T));
-    first_ = made;
-    capacity_ = capacity;
-    return true;
-  }
-
-  T* first_ = nullptr;
-  std::size_t size_ = 0, capacity_ = 0;
-};
-
 using goroutine_list = mapped_array<sched::goroutine_name>;
+
+enum class trace_result : std::uint8_t { complete, no_memory, cannot_read };
 
 // Made and used with the world stopped. It holds addresses of stacks, so it must not lie where the trace looks:
 // below the edge of spill_and_call.
@@ -111,8 +73,8 @@ class leak_trace {
   leak_trace& operator=(const leak_trace&) = delete;
 
   // Inside with_loaded_objects, no cycle under way and everything swept. Adds the leaked ones to `out`, and says so in
-  // their records. False: there was not enough memory.
-  bool run(const sched::world_stopped& stopped, goroutine_list& out) noexcept;
+  // their records. Else nothing of it is to be relied on.
+  trace_result run(const sched::world_stopped& stopped, goroutine_list& out) noexcept;
 
  private:
   struct suspect {
@@ -134,6 +96,9 @@ class leak_trace {
   void list_waits() noexcept;
   void follow_roots(const sched::world_stopped& stopped) noexcept;
   void follow_dying() noexcept;
+  bool look_outside(const sched::world_stopped& stopped) noexcept;
+  void leave_out(const sched::world_stopped& stopped, mapped_array<address_range>& ranges) noexcept;
+  bool any_left() const noexcept;
 
   template <class F>
   void for_waits_in(std::uintptr_t from, std::uintptr_t to, F&& f) noexcept;

@@ -6,6 +6,7 @@
 // where they are for ever.
 #include <algorithm>
 #include <new>
+#include <system_error>
 
 #include "cairn/goroutine_info.h"
 #include "gc/cycle.h"
@@ -22,7 +23,7 @@ namespace {
 
 struct request {
   goroutine_list found;
-  bool is_complete = false;
+  trace_result result = trace_result::no_memory;
 };
 
 void trace_stopped(void* p) {
@@ -30,7 +31,7 @@ void trace_stopped(void* p) {
   const sched::world_stopped stopped = sched::stop_the_world("goroutine_leaks");
   sched::for_each_m(stopped, [](sched::m& thread) { heap::sweep_cached(thread, heap::the_heap.sweepgen()); });
   leak_trace trace;
-  wanted.is_complete = trace.run(stopped, wanted.found);
+  wanted.result = trace.run(stopped, wanted.found);
 }
 
 // The caller's registers are spilled.
@@ -52,7 +53,10 @@ std::vector<goroutine_info> goroutine_leaks() {
   sched::spill_and_call(*sched::current(), gc::trace, &wanted);
   sched::regain_p();
   sched::check_ending();
-  if (!wanted.is_complete) throw std::bad_alloc();
+  if (wanted.result == gc::trace_result::no_memory) throw std::bad_alloc();
+  if (wanted.result == gc::trace_result::cannot_read)
+    throw std::system_error(std::make_error_code(std::errc::no_such_file_or_directory),
+                            "goroutine_leaks: the process cannot read its memory through /proc/self");
   std::vector<goroutine_info> leaked = sched::look_at_each({wanted.found.begin(), wanted.found.size()});
   std::sort(leaked.begin(), leaked.end(),
             [](const goroutine_info& a, const goroutine_info& b) { return a.id < b.id; });

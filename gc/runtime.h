@@ -124,6 +124,8 @@ void request() noexcept;  // a cycle is due
 // The rest of a cycle that its thread has begun, with the cycle lock, which the collector's thread gives up.
 void take_over(const cycle& c) noexcept;
 bool has_taken_over() noexcept;  // and its thread has not begun
+// Its own stack, full of addresses of others that it has scanned. Both null until it has begun.
+void find_own_stack(const char*& low, const char*& high) noexcept;
 }  // namespace collector
 
 // Threads that mark besides the one that runs the cycle: one less than max_procs(). Started at the first cycle of a

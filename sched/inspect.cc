@@ -2,6 +2,8 @@
 // SPDX-FileCopyrightText: The Cairn authors
 #include "sched/inspect.h"
 
+#include <string.h>
+
 #include <algorithm>
 #include <memory>
 #include <new>
@@ -184,12 +186,33 @@ struct buffer {
   std::unique_ptr<char[]> bytes;
   std::size_t capacity = 0;
 
+  buffer() = default;
+  buffer(const buffer&) = delete;
+  buffer& operator=(const buffer&) = delete;
+  buffer(buffer&& other) noexcept
+      : bytes(std::move(other.bytes)), capacity(std::exchange(other.capacity, 0)) {}
+  buffer& operator=(buffer&& other) noexcept {
+    wipe();
+    bytes = std::move(other.bytes);
+    capacity = std::exchange(other.capacity, 0);
+    return *this;
+  }
+  ~buffer() { wipe(); }
+
   void grow(std::size_t wanted) {
     if (wanted <= capacity) return;
+    wipe();
     capacity = 0;
     bytes.reset();
     bytes.reset(new char[wanted]);  // aligned to 16, as all that new gives
     capacity = wanted;
+  }
+
+ private:
+  // What a stack refers to is its own frames, most of all: left in free memory, a copy would be found by the
+  // next report of leaks (gc/outside.h).
+  void wipe() noexcept {
+    if (bytes != nullptr) explicit_bzero(bytes.get(), capacity);
   }
 };
 

@@ -398,6 +398,11 @@ bool find(const void* address, stack& out, bool& in_guard) noexcept {
   return true;
 }
 
+void for_each_region(void (*f)(void* arg, const void* first, std::size_t bytes), void* arg) noexcept {
+  const unsigned regions = g_region_count.load(std::memory_order_acquire);  // with grow
+  for (unsigned i = 0; i < regions; ++i) f(arg, g_regions[i].base, g_regions[i].slots << g_regions[i].shift);
+}
+
 usage read_usage() noexcept {
   runtime_section section;
   heap::lock_guard guard(g_lock);

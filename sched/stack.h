@@ -91,6 +91,9 @@ void trim(const stack& s, const void* sp) noexcept;
 // Async-signal-safe, without lock.
 bool find(const void* address, stack& out, bool& in_guard) noexcept;
 
+// f(arg, first byte, bytes) for each reservation that stacks are made of. Any depth.
+void for_each_region(void (*f)(void* arg, const void* first, std::size_t bytes), void* arg) noexcept;
+
 // Address space in bytes, guards included; what of it is memory only the kernel knows.
 struct usage {
   std::size_t mapped = 0;       // reserved: all regions

@@ -43,13 +43,15 @@ std::vector<goroutine_info> goroutines();
 // reached by is not known: who waits for it is not listed.
 //
 // Nothing is changed: those that are listed go on waiting, keep what they refer to, and are listed again next time.
-// Scanning is conservative: a stale word on a stack may hide a leak. None is listed by mistake, provided
-// that the rules for references are kept (gc_ptr.h): what only malloc memory leads to is not seen.
+// Scanning is conservative: a stale word on a stack may hide a leak. None is listed by mistake, provided that the rules
+// for references to collected objects are kept (gc_ptr.h). References to locals are looked for in all memory of the
+// process (not under sanitizers), through /proc/self.
 //
-// Runs a full collection, then stops all threads while it follows every reference once more, on one thread: about as
-// long as gc::verify(). From any thread, goroutine or not; calls at the same time take turns. Throws std::bad_alloc,
-// and std::logic_error where the caller holds a gc::no_gc_scope. After Go's goroutine-leak profile, and Saioc et al.,
-// "Dynamic Partial Deadlock Detection and Recovery via Garbage Collection", ASPLOS 2025.
+// Runs a full collection, then stops all threads while it follows every reference once more, on one thread:
+// about as long as gc::verify(). From any thread, goroutine or not; calls at the same time take turns. Throws
+// std::bad_alloc; std::system_error where /proc/self cannot be read; std::logic_error where the caller holds a
+// gc::no_gc_scope. After Go's goroutine-leak profile, and Saioc et al., "Dynamic Partial Deadlock Detection and
+// Recovery via Garbage Collection", ASPLOS 2025.
 std::vector<goroutine_info> goroutine_leaks();
 
 }  // namespace cairn
