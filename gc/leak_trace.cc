@@ -307,11 +307,30 @@ void leak_trace::leave_out(const sched::world_stopped& stopped, range_list& rang
   add_range(ranges, work_.begin(), work_.capacity_bytes());
 }
 
+namespace {
+
+// Below where threads have gone into blocking().
+void add_blocking(const sched::world_stopped& stopped, range_list& ranges) noexcept {
+  sched::for_each_m(stopped, [&ranges](const sched::m& thread) {
+    const std::uint32_t state = thread.state.load(std::memory_order_relaxed);
+    const bool is_held = state == sched::k_held || state == sched::k_held_waited;
+    const bool is_programs = thread.current_goroutine.load(std::memory_order_relaxed) != nullptr ||
+                             !(thread.is_worker || thread.is_runtimes);
+    if (thread.dead || thread.interrupted || !is_held || !is_programs) return;
+    const auto* low = static_cast<const char*>(thread.stack_low);
+    add_range(ranges, low, static_cast<std::size_t>(static_cast<const char*>(thread.saved_sp) - low));
+  });
+}
+
+}  // namespace
+
 bool leak_trace::look_outside(const sched::world_stopped& stopped) noexcept {
   range_list ranges;
   leave_out(stopped, ranges);
+  range_list also;
+  add_blocking(stopped, also);
   const bool done = for_each_outside_block(
-      ranges,
+      ranges, also,
       [](void* p, const std::uintptr_t* words, std::size_t n) {
         constexpr std::size_t k_piece = 512;
         std::uintptr_t found[k_piece + k_filter_slack];

@@ -81,12 +81,13 @@ class reader {
   reader(mapped_array<address_range>& left_out, block_function f, void* arg) noexcept
       : left_out_(left_out), f_(f), arg_(arg) {}
 
-  bool run() noexcept {
+  bool run(const mapped_array<address_range>& also) noexcept {
     if (!maps_.is_open() || !pages_.is_open() || !memory_.is_open()) return false;
     for (const block* own : {&copy_, &lines_, &entries_})
       if (own->get() == nullptr || !left_out_.push(own->range())) return false;
     std::sort(left_out_.begin(), left_out_.end(),
               [](const address_range& a, const address_range& b) { return a.from < b.from; });
+    for (const address_range& r : also) read_range(r);
     auto* const lines = static_cast<char*>(lines_.get());
     std::size_t kept = 0;
     for (;;) {
@@ -170,14 +171,15 @@ class reader {
 }  // namespace
 
 bool for_each_outside_block(mapped_array<address_range>& left_out,
+                            const mapped_array<address_range>& also,
                             void (*f)(void* arg, const std::uintptr_t* words, std::size_t n),
                             void* arg) noexcept {
 #if CAIRN_ASAN || CAIRN_TSAN
-  (void)left_out, (void)f, (void)arg;
+  (void)left_out, (void)also, (void)f, (void)arg;
   return true;
 #else
   const int saved_errno = errno;
-  const bool done = reader(left_out, f, arg).run();
+  const bool done = reader(left_out, f, arg).run(also);
   errno = saved_errno;
   return done;
 #endif

@@ -569,6 +569,39 @@ TEST_P(GoroutineLeaks, LeavesAloneWhoseLocalsMallocMemoryRefersTo) {
   });
 }
 
+// Who is inside blocking() has taken its work out of a queue in malloc memory, and holds it where only its own frames
+// lead to.
+TEST_P(GoroutineLeaks, LeavesAloneWhoseLocalsAreKnownInsideBlocking) {
+  on_procs(GetParam(), [] {
+    cast members;
+    std::atomic<bool> go_on{false};
+    std::atomic<cairn::sync::wait_group*> given{nullptr};
+    cairn::go([&members, &given] {
+      cairn::sync::wait_group parts;
+      parts.add(1);
+      given = &parts;
+      members.enter();
+      parts.wait();
+    });
+    cairn::sync::wait_group over;
+    over.go([&given, &go_on] {
+      cairn::sync::wait_group* const taken = cairn::blocking([&given, &go_on] {
+        cairn::sync::wait_group* mine = nullptr;
+        while ((mine = given.exchange(nullptr)) == nullptr) std::this_thread::sleep_for(1ms);
+        volatile auto kept = reinterpret_cast<std::uintptr_t>(mine);
+        mine = nullptr;
+        while (!go_on) std::this_thread::sleep_for(1ms);
+        return reinterpret_cast<cairn::sync::wait_group*>(kept);
+      });
+      taken->done();
+    });
+    EXPECT_TRUE(eventually([&] { return members.size() == 1 && given == nullptr; }));
+    expect_none(members, 1);
+    go_on = true;
+    over.wait();
+  });
+}
+
 TEST_P(GoroutineLeaks, LeavesAloneWhatThreadsHave) {
   on_procs(GetParam(), [] {
     cast members;
