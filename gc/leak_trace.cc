@@ -127,7 +127,7 @@ void leak_trace::let_go_on(suspect& s) noexcept {
 }
 
 void leak_trace::reach_stack(suspect& s) noexcept {
-  if (for_leaked_ || s.is_reached != 0) return;
+  if (s.is_reached != 0) return;
   s.is_reached = 1;
   push(2 * static_cast<std::uintptr_t>(&s - suspects_.begin()) + 1);
 }
@@ -141,12 +141,8 @@ void leak_trace::push(std::uintptr_t entry) noexcept {
 void leak_trace::visit(std::uintptr_t word) noexcept {
   object_ref o;
   if (!heap::find_object(word, o) || !heap::is_allocated(o)) return;
-  if (for_leaked_) {
-    if (seen_.has(o.base) || !kept_by_leaked_.set(o.base)) return;
-  } else {
-    if (!seen_.set(o.base)) return;
-    if (awaited_.has(o.base)) for_waits_in(o.base, o.base + 1, [this](suspect& s) { let_go_on(s); });
-  }
+  if (!seen_.set(o.base)) return;
+  if (awaited_.has(o.base)) for_waits_in(o.base, o.base + 1, [this](suspect& s) { let_go_on(s); });
   if (!detail::is_noscan_class(o.span_class)) push(o.base);
 }
 
@@ -186,7 +182,7 @@ void leak_trace::scan_suspect(const suspect& s) noexcept {
     from = links.to;
   }
   scan(from, pointer_to(s.high));
-  if (!for_leaked_) for_waits_in(s.sp, s.high, [this](suspect& other) { let_go_on(other); });
+  for_waits_in(s.sp, s.high, [this](suspect& other) { let_go_on(other); });
 }
 
 void leak_trace::drain() noexcept {
@@ -234,13 +230,27 @@ void leak_trace::visit_if_dying(const object_ref& o) noexcept {
   if (!seen_.has(o.base) && !kept_by_leaked_.has(o.base)) visit(o.base);
 }
 
+// Exactly as the collector does, and no more: what it does not find alive will come to its end.
+void leak_trace::follow_leaked() noexcept {
+  marker& m = the_marker();
+  const kept_figures keep(m);
+  for (const suspect& s : suspects_) {
+    if (s.is_reached != 0) continue;
+    m.scan_stack(&s.g->function, &s.g->function + 1);
+    m.scan_stack(pointer_to(s.sp), pointer_to(s.high));
+  }
+  for_each_candidate(m, [this, &m](std::uintptr_t entry) {
+    object_ref o;
+    if (!heap::find_object(entry, o) || !heap::is_allocated(o)) return;
+    if (seen_.has(o.base) || !kept_by_leaked_.set(o.base)) return;
+    m.scan_object(o);
+    m.flush();
+  });
+}
+
 // What the roots and those that are left over do not reach, and has something to do before it is freed.
 void leak_trace::follow_dying() noexcept {
-  for_leaked_ = true;
-  for (const suspect& s : suspects_)
-    if (s.is_reached == 0) scan_suspect(s);
-  drain();
-  for_leaked_ = false;
+  follow_leaked();
   rt().specials.for_each_special(
       [](void* p, special_kind kind, const object_ref& o, bool) {
         if (kind == special_kind::finalizer) static_cast<leak_trace*>(p)->visit_if_dying(o);

@@ -10,10 +10,10 @@
 // heap. So every word is looked at not only as a pointer into the heap but also as one into a suspect's stack,
 // which is then memory like any other: what lies on it is reached. What a suspect waits for may lie
 //   in the heap           it can go on when the object is reached
-//   on a suspect's stack  when that stack is reached, or its owner can go on. Its own stack is one of these: that others
-//                         know what lies there shows in a reference to it
-//   in a task             that a suspect runs: as on that one's stack. A task handle, which is a root, is left out then:
-//                         who has it can only wait
+//   on a suspect's stack  when that stack is reached, or its owner can go on. Its own stack is one of these: that
+//                         others know what lies there shows in a reference to it
+//   in a task             that a suspect runs: as on that one's stack. A task handle, which is a root, is left out
+//                         then: who has it can only wait
 //   elsewhere             at once. It is static, in malloc memory, or on the stack of somebody who is no suspect
 //   nowhere               never: a null channel, a select without cases
 // Objects are looked at whole, whatever their masks say: a raw pointer in a field is no reference for the
@@ -26,15 +26,17 @@
 //   functions of finalizers and cleanups, and what is queued for the finalizers' thread: roots of every cycle
 //   dead objects with a finalizer or destructor that has yet to run: what these reach is followed, once it is known
 //                                    that they are dead: that neither the roots nor the stacks of who is left over
-//                                    lead to them. (Those that a leaked goroutine keeps never get there.)
+//                                    lead to them, by the collector's rules. (What a leaked goroutine keeps never
+//                                    gets there.)
 //
-// Who else may know of locals. A reference to a local is no reference to a collected object: it may lie in malloc memory
-// and on threads that were never attached, in what was captured for another library's threads. So as long as anybody is
-// left over, all other memory of the process is searched for addresses on the stacks of those (gc/outside.h), and the
-// frames of what runs inside blocking(), which are none of the collector's business; twice, for who is not attached goes
-// on, and may move one from where the search has yet to come to where it has been. Left out is what the runtime itself
-// keeps of stacks. What only such memory leads to in the collected heap is not followed: the collector does not, either.
-// What nobody can read are the registers of a thread that is not attached.
+// Who else may know of locals. A reference to a local is no reference to a collected object: it may lie in
+// malloc memory and on threads that were never attached, in what was captured for another library's threads. So
+// as long as anybody is left over, all other memory of the process is searched for addresses on the stacks of
+// those (gc/outside.h), and the frames of what runs inside blocking(), which are none of the collector's
+// business; twice, for who is not attached goes on, and may move one from where the search has yet to come to
+// where it has been. Left out is what the runtime itself keeps of stacks. What only such memory leads to in the
+// collected heap is not followed: the collector does not, either. What nobody can read are the registers of a
+// thread that is not attached.
 //
 // Why the world stands still. A store of a raw pointer has no barrier. Beside the program a reference to a
 // local could always move from where the mark has yet to look to where it has been, and the goroutine whose
@@ -47,8 +49,8 @@
 //
 // The order in which the locks are taken is that of every stopped check: cycle lock, loader, registry.
 //
-// Rejected: suspects as stacks that stay grey in a cycle beside the program, as in Go. There every store of a pointer
-// goes through the barrier, and no pointer leads to another goroutine's stack but a channel's.
+// Rejected: suspects as stacks that stay grey in a cycle beside the program, as in Go. There every store of a
+// pointer goes through the barrier, and no pointer leads to another goroutine's stack but a channel's.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -96,6 +98,7 @@ class leak_trace {
   void add_wait(std::size_t who, std::uintptr_t at) noexcept;
   void list_waits() noexcept;
   void follow_roots(const sched::world_stopped& stopped) noexcept;
+  void follow_leaked() noexcept;
   void follow_dying() noexcept;
   bool look_outside(const sched::world_stopped& stopped) noexcept;
   void leave_out(const sched::world_stopped& stopped, mapped_array<address_range>& ranges) noexcept;
@@ -122,7 +125,6 @@ class leak_trace {
   heap_bits awaited_;                  // objects that suspects wait for
   heap_bits seen_;
   heap_bits kept_by_leaked_;  // reached from the stacks of those that are left over
-  bool for_leaked_ = false;   // follows what these keep
   bool out_of_memory_ = false;
   std::uintptr_t stacks_ = 0;  // where the first one begins; and how far it is to where the last one ends
   std::size_t stacks_bytes_ = 0;

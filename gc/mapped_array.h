@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
+//
+// An array for what grows while the world is stopped, when nobody may call malloc.
 #pragma once
 #include <cstddef>
 #include <cstring>
@@ -9,7 +11,7 @@
 
 namespace cairn::gc {
 
-// An array in memory of its own, outside malloc: it may grow while the world is stopped.
+// Of pages of its own, straight from the system.
 template <class T>
 class mapped_array {
   static_assert(std::is_trivially_copyable_v<T>);

@@ -170,8 +170,7 @@ class reader {
 
 }  // namespace
 
-bool for_each_outside_block(mapped_array<address_range>& left_out,
-                            const mapped_array<address_range>& also,
+bool for_each_outside_block(mapped_array<address_range>& left_out, const mapped_array<address_range>& also,
                             void (*f)(void* arg, const std::uintptr_t* words, std::size_t n),
                             void* arg) noexcept {
 #if CAIRN_ASAN || CAIRN_TSAN

@@ -22,11 +22,11 @@ struct address_range {
   std::uintptr_t from, to;
 };
 
-// f(arg, words, n) for all words of all private memory that can be written, a copy of some at a time, without the
-// ranges in `left_out`, which get sorted, but with those in `also`. Async-signal-safe, so it may be called while the world is stopped. False, and
-// perhaps not for all: the files cannot be read, or there is no memory for the copies.
-bool for_each_outside_block(mapped_array<address_range>& left_out,
-                            const mapped_array<address_range>& also,
+// f(arg, words, n) for all words of all private memory that can be written, a copy of some at a time, without
+// the ranges in `left_out`, which get sorted, but with those in `also`. Async-signal-safe, so it may be called
+// while the world is stopped. False, and perhaps not for all: the files cannot be read, or there is no memory
+// for the copies.
+bool for_each_outside_block(mapped_array<address_range>& left_out, const mapped_array<address_range>& also,
                             void (*f)(void* arg, const std::uintptr_t* words, std::size_t n),
                             void* arg) noexcept;
 

@@ -652,7 +652,8 @@ struct closer {
 };
 
 // Garbage that will close the channel, made just before each report: nobody may be accused, whether the destructor or
-// finalizer runs before, during or after it.
+// finalizer runs before, during or after it. Unless he is right in the end: a stale word on the stack of who waits may
+// keep the very object whose end would wake him.
 TEST_P(GoroutineLeaks, LeavesAloneWhatAnObjectsEndWillWake) {
   on_procs(GetParam(), [] {
     cast members;
@@ -677,7 +678,10 @@ TEST_P(GoroutineLeaks, LeavesAloneWhatAnObjectsEndWillWake) {
         cairn::sleep_for(200us);
       }
     });
-    for (std::size_t i = 0; i < test_count(30, 5); ++i) EXPECT_EQ(cairn::goroutine_leaks().size(), 0u);
+    std::set<std::uint64_t> accused;
+    for (std::size_t i = 0; i < test_count(30, 5); ++i)
+      for (const goroutine_info& g : leaks()) accused.insert(g.id);
+    EXPECT_LE(accused.size(), 4u);
     EXPECT_TRUE(eventually([&] { return made > 3; }));
     stop = true;
     over.wait();
@@ -685,6 +689,8 @@ TEST_P(GoroutineLeaks, LeavesAloneWhatAnObjectsEndWillWake) {
       cairn::gc::collect();
       return waiting(members) <= 4;  // what a stale word keeps
     }));
+    for (const goroutine_info& g : cairn::goroutines()) accused.erase(g.state == "waiting" ? g.id : 0);
+    EXPECT_EQ(accused.size(), 0u) << "were woken";
   });
 }
 
