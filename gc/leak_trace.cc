@@ -38,7 +38,8 @@ sched::awaited_objects awaited_by(const sched::goroutine& g) noexcept {
   // Acquire: with who makes it what it is. A thread that is not attached, and goes on, may be about to wake it.
   const bool waits = g.status.load(std::memory_order_acquire) == sched::g_status::waiting &&
                      g.running_on.load(std::memory_order_acquire) == nullptr && g.self.high != nullptr &&
-                     g.became.load(std::memory_order_relaxed) == sched::goroutine::fate::alive;
+                     g.became.load(std::memory_order_relaxed) == sched::goroutine::fate::alive &&
+                     g.home.load(std::memory_order_relaxed) == nullptr;  // a bubble reports its own
   return waits ? g.awaited : nullptr;
 }
 

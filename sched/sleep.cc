@@ -54,7 +54,7 @@ void sleep_until_ns(std::int64_t deadline) {
       sleeper s{g, deadline, b};
       s.alarm.call = on_alarm;
       enter_section();
-      park({wait_reason::sleep, start_alarm, cancel_sleep, &s, true});
+      park({wait_reason::sleep, start_alarm, cancel_sleep, &s, nullptr, true});
       check_ending();
       if (s.failed) yield_now();
     }

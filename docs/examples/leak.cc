@@ -10,11 +10,11 @@
 // them end.
 #include <cairn/cairn.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdio>
 #include <string>
 #include <utility>
-#include <vector>
 
 std::string ask(int server) { return "answer of server " + std::to_string(server); }
 
@@ -29,11 +29,10 @@ std::string leaky_answer() { return first_answer(0); }
 // The repair: there is room for all of them.
 std::string repaired_answer() { return first_answer(3); }
 
-// Those who wait to send, of which this program has no others.
-std::vector<cairn::goroutine_info> leaked_goroutines() {
-  std::vector<cairn::goroutine_info> found = cairn::goroutines();
-  std::erase_if(found, [](const cairn::goroutine_info& g) { return g.wait_reason != "chan send"; });
-  return found;
+// Those who wait to send just now, leaked or not.
+std::size_t count_senders() {
+  const auto all = cairn::goroutines();
+  return std::count_if(all.begin(), all.end(), [](const auto& g) { return g.wait_reason == "chan send"; });
 }
 
 // On a goroutine of its own, with whose stack nothing is left that refers to the channels.
@@ -45,18 +44,18 @@ void ask_ten_times(std::string (*question)()) {
 
 // Waits until the goroutines that were started have ended, or are stuck.
 void settle() {
-  while (cairn::num_goroutines() > 1 + leaked_goroutines().size()) cairn::yield();
+  while (cairn::num_goroutines() > 1 + count_senders()) cairn::yield();
 }
 
 int main() {
   return cairn::run([] {
     ask_ten_times(leaky_answer);
     settle();
-    const auto leaked = leaked_goroutines();
+    const auto leaked = cairn::goroutine_leaks();
     std::printf("leaky: %zu goroutines, each in \"%s\"\n", leaked.size(), leaked.front().wait_reason.c_str());
 
     ask_ten_times(repaired_answer);
     settle();
-    std::printf("repaired: %zu more\n", leaked_goroutines().size() - leaked.size());
+    std::printf("repaired: %zu more\n", cairn::goroutine_leaks().size() - leaked.size());
   });
 }
