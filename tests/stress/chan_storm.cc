@@ -11,7 +11,6 @@
 // Runs itself again under the CAIRNDEBUG that it wants, unless one is set. Aborts with the seed when something
 // is wrong, or when nothing has moved for half a minute.
 #include <cairn/cairn.h>
-#include <unistd.h>
 
 #include <array>
 #include <atomic>
@@ -20,15 +19,13 @@
 #include <cstdlib>
 #include <mutex>
 #include <optional>
-#include <random>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "api/procs.h"
-#include "crash_report.h"
-#include "scale.h"
+#include "stress/storm.h"
 
 namespace {
 
@@ -42,21 +39,12 @@ using cairn::on_recv;
 using cairn::on_send;
 using cairn::select_case;
 using cairn::sync::wait_group;
-using clock_type = std::chrono::steady_clock;
-using random_source = std::mt19937_64;
 
 constexpr int k_procs = 8;
 constexpr std::size_t k_channels = 4;  // of each kind
 constexpr int k_goroutines = 40, k_threads = 3;
 
-std::uint64_t seed;
-std::atomic<std::uint64_t> steps{0}, next_id{1};
-
-[[noreturn]] void fail(const char* what) {
-  std::fprintf(stderr, "chan_storm: %s, after %llu steps; repeat with: chan_storm SECONDS %llu\n", what,
-               static_cast<unsigned long long>(steps.load()), static_cast<unsigned long long>(seed));
-  std::abort();
-}
+std::atomic<std::uint64_t> next_id{1};
 
 // Cannot be moved as words, and holds a list in malloc'd memory.
 class parcel {
@@ -79,7 +67,7 @@ struct tally {
   void add(std::uint64_t id) {
     ++count;
     sum += id;
-    ++steps;
+    ++storm.steps;
   }
 };
 
@@ -267,10 +255,10 @@ void act(round_state& r, random_source& random) {
 }
 
 void live(round_state& r, std::uint64_t number) {
-  random_source random(mix(seed + number));
+  random_source random(mix(storm.seed + number));
   while (!r.stop) {
     act(r, random);
-    ++steps;
+    ++storm.steps;
   }
 }
 
@@ -342,63 +330,22 @@ void play(random_source& random, std::chrono::milliseconds time, bool to_the_end
   if (r->sent.sum != r->received.sum) fail("others were received than were sent");
 }
 
-void collect_without_pause(const std::atomic<bool>& stop) {
-  while (!stop) {
-    cairn::gc::collect();
-    std::this_thread::sleep_for(200us);
-  }
-}
-
-void watch(const std::atomic<bool>& stop) {
-  std::uint64_t last = 0;
-  auto changed = clock_type::now();
-  while (!stop) {
-    std::this_thread::sleep_for(100ms);
-    if (const std::uint64_t now = steps; now != last) {
-      last = now;
-      changed = clock_type::now();
-    } else if (clock_type::now() - changed > 30s) {
-      fail("nothing has moved for 30 seconds");
-    }
-  }
-}
-
-std::size_t storm(std::chrono::seconds time) {
-  random_source random(seed);
-  std::atomic<bool> over{false};
-  std::thread watcher(watch, std::cref(over)), collector(collect_without_pause, std::cref(over));
+std::size_t play_all() {
+  random_source random(storm.seed);
+  const company beside(400us);
   std::size_t rounds = 0;
-  for (const auto end = clock_type::now() + time; clock_type::now() < end; ++rounds)
+  for (const auto end = clock_type::now() + storm.time; clock_type::now() < end; ++rounds)
     play(random, std::chrono::milliseconds(100 + random() % 700), random() % 3 != 0);
-  over = true;
-  collector.join();
-  watcher.join();
   return rounds;
-}
-
-// The runtime reads its settings before main.
-void run_again_with_settings(char** argv, std::chrono::seconds time) {
-  if (std::getenv("CAIRNDEBUG") != nullptr) return;
-  setenv("CAIRNDEBUG", ("clobberfree=1,check=2,delay=10,seed=" + std::to_string(seed % 1'000'000)).c_str(), 1);
-  const std::string seconds = std::to_string(time.count()), same_seed = std::to_string(seed);
-  execl("/proc/self/exe", argv[0], seconds.c_str(), same_seed.c_str(), nullptr);
-  std::perror("chan_storm: exec");
-  std::exit(2);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  report_crashes();
-  const auto time = argc > 1 ? std::chrono::seconds(std::atol(argv[1])) : test_seconds(15);
-  seed = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : std::random_device()();
-  run_again_with_settings(argv, time);
-  std::printf("chan_storm: seed %llu, CAIRNDEBUG=%s\n", static_cast<unsigned long long>(seed),
-              std::getenv("CAIRNDEBUG"));
-  std::fflush(stdout);
+  begin_storm(argc, argv, "chan_storm", "clobberfree=1,check=2,delay=10");
   std::size_t rounds = 0;
-  apart([&] { rounds = storm(time); });
-  std::printf("chan_storm: all well: %zu runs, %llu steps, %zu cycles\n", rounds,
-              static_cast<unsigned long long>(steps.load()), cairn::gc::read_stats().gc_cycles);
+  apart([&] { rounds = play_all(); });
+  std::printf("chan_storm: all well: %zu runs, %llu steps, %zu cycles\n", rounds, as_printed(storm.steps),
+              cairn::gc::read_stats().gc_cycles);
   return 0;
 }

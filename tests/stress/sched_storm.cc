@@ -25,7 +25,6 @@
 #include <cstdlib>
 #include <memory>
 #include <mutex>
-#include <random>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -33,21 +32,17 @@
 #include <vector>
 
 #include "api/procs.h"
-#include "crash_report.h"
-#include "scale.h"
+#include "stress/storm.h"
 
 namespace {
 
 using namespace cairn_test;
 using namespace std::chrono_literals;
 using cairn::sync::wait_group;
-using clock_type = std::chrono::steady_clock;
-using random_source = std::mt19937_64;
 
 constexpr int k_procs = 8;
 constexpr std::size_t k_crowd = 200;  // goroutines that a round has at most, about
 
-std::uint64_t seed;
 std::atomic<std::uint64_t> next_id{1};
 
 // What one run() does. Goroutines that it drops never touch theirs again, but it stays until the end.
@@ -130,23 +125,18 @@ constexpr const char* k_names[k_actions] = {"yields",
                                             "descriptors",
                                             "timers"};
 std::array<std::atomic<std::uint64_t>, k_actions> done{};
-std::atomic<std::uint64_t> steps{0};
 std::atomic<round_state*> current_round{nullptr};
 
 void print_state(FILE* to) {
   for (unsigned a = 0; a < k_actions; ++a)
-    std::fprintf(to, "%s%llu %s", a == 0 ? "  " : ", ", static_cast<unsigned long long>(done[a].load()),
-                 k_names[a]);
+    std::fprintf(to, "%s%llu %s", a == 0 ? "  " : ", ", as_printed(done[a]), k_names[a]);
   std::fprintf(to, "\n");
 }
-[[noreturn]] void fail(const char* what) {
-  std::fprintf(stderr, "sched_storm: %s; repeat with: sched_storm SECONDS %llu\n", what,
-               static_cast<unsigned long long>(seed));
+void tell(FILE* to) {
   if (const round_state* r = current_round)
-    std::fprintf(stderr, "  %zu goroutines of this run have started, %zu ended%s\n", r->started.load(),
+    std::fprintf(to, "  %zu goroutines of this run have started, %zu ended%s\n", r->started.load(),
                  r->ended.load(), r->stop ? "; it is ending" : "");
-  print_state(stderr);
-  std::abort();
+  print_state(to);
 }
 
 // ---- one goroutine ----------------------------------------------------------------------------------------
@@ -195,9 +185,6 @@ struct belongings {
   }
 };
 
-std::chrono::microseconds up_to(random_source& random, std::uint64_t microseconds) {
-  return std::chrono::microseconds(random() % microseconds);
-}
 void spin_for(std::chrono::microseconds time) {
   const auto until = clock_type::now() + time;
   while (clock_type::now() < until) {
@@ -312,7 +299,7 @@ void on_detached(round_state* r, random_source& random, int generation) {
         if (!is_list(given, id, 5)) fail("an argument is damaged");
         if (generation < 4) live(r, id, generation + 1);
       },
-      make_list(seed, 5), seed);
+      make_list(storm.seed, 5), storm.seed);
   if (random() % 2 == 0) cairn::yield();
 }
 void on_turns(round_state* r, random_source& random) {
@@ -482,11 +469,11 @@ void act(round_state* r, belongings& mine, random_source& random, int generation
       break;
   }
   done[what].fetch_add(1, std::memory_order_relaxed);
-  steps.fetch_add(1, std::memory_order_relaxed);
+  storm.steps.fetch_add(1, std::memory_order_relaxed);
 }
 
 void live(round_state* r, std::uint64_t id, int generation) {
-  random_source random(mix(seed ^ id));
+  random_source random(mix(storm.seed ^ id));
   belongings mine(random);
   for (std::uint64_t i = 1 + random() % 20; i-- > 0;) {
     act(r, mine, random, generation);
@@ -498,11 +485,11 @@ void live(round_state* r, std::uint64_t id, int generation) {
 
 // A thread of the program's own that starts goroutines and waits for them.
 void from_outside(round_state* r, std::uint64_t id) {
-  random_source random(mix(seed - id));
+  random_source random(mix(storm.seed - id));
   while (!r->stop) {
     if (!r->full()) on_task(r, random, 0);
     cairn::sleep_for(up_to(random, 1000));
-    steps.fetch_add(1, std::memory_order_relaxed);
+    storm.steps.fetch_add(1, std::memory_order_relaxed);
   }
 }
 
@@ -548,36 +535,12 @@ void run_and_leave(round_state* r, random_source& random, clock_type::time_point
   if (const std::size_t left = cairn::num_goroutines(); left != 0) fail("goroutines have survived their run");
 }
 
-void collect_without_pause(const std::atomic<bool>& stop) {
-  random_source random(mix(seed + 1));
-  while (!stop) {
-    if (random() % 50 == 0) cairn::gc::free_os_memory();
-    else cairn::gc::collect();
-    std::this_thread::sleep_for(up_to(random, 3000));
-  }
-}
-// Not attached.
-void watch(const std::atomic<bool>& stop) {
-  std::uint64_t last = 0;
-  auto changed = clock_type::now();
-  while (!stop) {
-    std::this_thread::sleep_for(100ms);
-    if (const std::uint64_t now = steps; now != last) {
-      last = now;
-      changed = clock_type::now();
-    } else if (clock_type::now() - changed > 30s) {
-      fail("nothing has moved for 30 seconds");
-    }
-  }
-}
-
 std::vector<std::unique_ptr<round_state>> rounds;
 
-void storm(std::chrono::seconds time) {
-  random_source random(seed);
-  std::atomic<bool> over{false};
-  std::thread watcher(watch, std::cref(over)), collector(collect_without_pause, std::cref(over));
-  for (const auto end = clock_type::now() + time; clock_type::now() < end;) {
+void play_all() {
+  random_source random(storm.seed);
+  const company beside(3000us);
+  for (const auto end = clock_type::now() + storm.time; clock_type::now() < end;) {
     rounds.push_back(std::make_unique<round_state>());
     round_state* r = rounds.back().get();
     current_round = r;
@@ -587,34 +550,15 @@ void storm(std::chrono::seconds time) {
     r->close_pairs();
   }
   current_round = nullptr;
-  over = true;
-  collector.join();
-  watcher.join();
-}
-
-// The runtime reads its settings before main.
-void run_again_with_settings(char** argv, std::chrono::seconds time) {
-  if (std::getenv("CAIRNDEBUG") != nullptr) return;
-  setenv("CAIRNDEBUG", ("clobberfree=1,check=2,delay=20,seed=" + std::to_string(seed % 1'000'000)).c_str(), 1);
-  const std::string seconds = std::to_string(time.count()), same_seed = std::to_string(seed);
-  execl("/proc/self/exe", argv[0], seconds.c_str(), same_seed.c_str(), nullptr);
-  std::perror("sched_storm: exec");
-  std::exit(2);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  report_crashes();
-  const auto time = argc > 1 ? std::chrono::seconds(std::atol(argv[1])) : test_seconds(15);
-  seed = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : std::random_device()();
-  run_again_with_settings(argv, time);
-  std::printf("sched_storm: seed %llu, CAIRNDEBUG=%s\n", static_cast<unsigned long long>(seed),
-              std::getenv("CAIRNDEBUG"));
-  std::fflush(stdout);
+  begin_storm(argc, argv, "sched_storm", "clobberfree=1,check=2,delay=20", tell);
   cairn::gc::collect();
   const std::size_t before = cairn::gc::read_stats().heap_objects;
-  apart([&] { storm(time); });
+  apart(play_all);
   // The slack is for stale words on stacks.
   const std::size_t most = before + 100 + 100 * left_behind;
   if (!collect_until([most] { return cairn::gc::read_stats().heap_objects <= most; })) {
