@@ -19,6 +19,7 @@
 // Objects are looked at whole, whatever their masks say: a raw pointer in a field is no reference for the
 // collector, but whoever follows it may wake somebody. What leads to nobody are the links between those who
 // wait in one line.
+// Who is in a bubble of synctest is no suspect: it has a clock of its own (sched/bubble.h), and is told of deadlocks.
 //
 // What can come to life. Not reached by a root, but by somebody later on, are
 //   objects with a weak reference    gc_weak::lock makes a reference out of nothing: they are roots here
