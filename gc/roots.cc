@@ -282,9 +282,9 @@ std::size_t scan_parked_goroutines(marker& m) noexcept {
     const sched::no_freeze awake;
     // Acquire, here and below: with who scanned it, or let go of it.
     std::uint32_t has = g.scan.load(std::memory_order_acquire);
-    while (has != wanted) {
+    for (unsigned spins = 0; has != wanted;) {
       if ((has & 1) != 0) {  // somebody scans it, or is about to drop it
-        heap::cpu_relax();
+        heap::relax(spins);
         has = g.scan.load(std::memory_order_acquire);
         continue;
       }

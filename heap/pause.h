@@ -17,4 +17,10 @@ inline void cpu_relax() noexcept {
 
 inline void yield_cpu() noexcept { sched_yield(); }
 
+// One round of waiting for somebody who needs little time, unless he has lost his processor. `spins`: 0 at first.
+inline void relax(unsigned& spins) noexcept {
+  if (++spins < 100) cpu_relax();
+  else yield_cpu();
+}
+
 }  // namespace cairn::heap

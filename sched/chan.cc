@@ -4,7 +4,9 @@
 // Sending, receiving and closing. The protocol is in sched/chan.h.
 #include "sched/chan.h"
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <limits>
 #include <new>
 #include <stdexcept>
@@ -231,6 +233,23 @@ void sleep_as_thread(chan_wait& w) {
   });
 }
 
+namespace {
+
+constexpr parking on_nothing(wait_reason why) noexcept {
+  return {why,
+          [](void*) noexcept {},
+          [](goroutine&, void*) noexcept { return true; },
+          nullptr,
+          [](const goroutine&, void (*)(void*, const void*), void*) { return true; },
+          true};
+}
+// Not on the stack, which a run's end may give away before the commit has been called: cancelling always succeeds.
+constexpr parking k_on_nothing[] = {
+    on_nothing(wait_reason::chan_send_nil), on_nothing(wait_reason::chan_receive_nil),
+    on_nothing(wait_reason::select_no_cases), on_nothing(wait_reason::select)};
+
+}  // namespace
+
 void block_for_ever(wait_reason why) {
   self();
   check_ending();
@@ -238,10 +257,11 @@ void block_for_ever(wait_reason why) {
     chan_wait nobody_wakes;
     for (;;) sleep_as_thread(nobody_wakes);
   }
+  const auto* how = std::find_if(std::begin(k_on_nothing), std::end(k_on_nothing) - 1,
+                                 [why](const parking& p) { return p.why == why; });
   for (;;) {
     enter_section();
-    park({why, [](void*) noexcept {}, [](goroutine&, void*) noexcept { return true; }, nullptr,
-          [](const goroutine&, void (*)(void*, const void*), void*) { return true; }, true});
+    park(*how);
   }
 }
 

@@ -96,7 +96,7 @@ struct alignas(64) goroutine {
   m* bound = nullptr;
   unsigned thread_locks = 0;
   unsigned preempt_off = 0;  // scopes in which its thread is not frozen
-  unsigned end_later = 0;    // scopes in which check_ending does not end it
+  unsigned end_later = 0;    // scopes in which it is not ended, nor dropped
   std::atomic<std::uint32_t> trimmed_at{
       0};                     // `runs`, when its stack was trimmed; written by who holds it, relaxed
   bool is_frozen = false;     // in a queue, with its thread asleep in the handler; owner: as `next`
@@ -166,8 +166,8 @@ inline void check_ending() {
     end_this_goroutine();
 }
 
-// For a change of what others go on with, which must not be left half done when a run ends. No user code inside that
-// may wait for long.
+// For a change of what others go on with, which must not be left half done when a run ends: inside, the goroutine is
+// neither ended by check_ending nor dropped while it is runnable or waits, until the run's end is a second old.
 class end_later {
  public:
   end_later() noexcept;

@@ -415,7 +415,7 @@ goroutine* find_runnable(m& self) noexcept {
         hand(*g->bound, nullptr);
         continue;
       }
-      if (!run_ending.load(std::memory_order_relaxed) || is_frozen(*g)) return g;
+      if (!run_ending.load(std::memory_order_relaxed) || is_frozen(*g) || g->end_later != 0) return g;
       drop(g);
       continue;
     }

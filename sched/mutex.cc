@@ -6,14 +6,14 @@
 // its place if it comes too late. If it has waited for long the unlock reserves the mutex: nobody but the first in line
 // takes it then, so that a loser gets it at the latest with the first unlock after a millisecond and its own wake.
 //
-// The word. k_held: somebody has it. k_line: somebody may stand in line, so an unlock has to look. k_called: the first
-// in line has been called and is not here yet, so an unlock has nothing to do. k_reserved: not held, but for the
-// first in line. 0 becomes k_held and back by a CAS; k_line, with k_called or without, gets k_held by a CAS, and
-// k_held | k_line | k_called loses it; everything else happens under the lock of the hall. Not held with a line means
-// that its first has been called.
-// Bits that speak of nobody, because who was called has been dropped, are found out under the lock of the hall: k_line
-// by the next unlock; k_called by the next one who comes to stand in line. (Where the line goes on without who was
-// dropped, its next has been called instead.)
+// The word. k_held: somebody has it. k_line: somebody may stand in line, so an unlock has to look. k_called:
+// the first in line has been called and is not here yet, so an unlock has nothing to do. k_reserved: not held,
+// but for the first in line. 0 becomes k_held and back by a CAS; k_line, with k_called or without, gets k_held
+// by a CAS, and k_held | k_line | k_called loses it; everything else happens under the lock of the hall. Not
+// held with a line means that its first has been called. Bits that speak of nobody, because who was called has
+// been dropped, are found out under the lock of the hall: k_called by the next one who comes to stand in line,
+// k_line by the next unlock without k_called. (Where the line goes on without who was dropped, its next has
+// been called instead.)
 //
 // Rejected: the mutex's number of waiters in the word, as Go has it, and handing it over by a word that stays
 // held. Both would have to be put right for a goroutine that is dropped while it waits, when the mutex may be

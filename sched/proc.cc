@@ -28,12 +28,6 @@ namespace {
 
 // ---- colour --------------------------------------------------------------------------------------------------------
 
-// Who scans it, or holds it, may have lost its processor.
-inline void wait_for_holder(unsigned& spins) noexcept {
-  if (++spins < 100) heap::cpu_relax();
-  else heap::yield_cpu();
-}
-
 // Makes the goroutine, which does not run, black before it does.
 void scan_before_run(goroutine& g) noexcept {
   for (unsigned spins = 0;;) {
@@ -42,7 +36,7 @@ void scan_before_run(goroutine& g) noexcept {
     const std::uint32_t wanted = scan_epoch.load(std::memory_order_acquire);
     if (has == wanted) return;
     if ((has & 1) != 0) {
-      wait_for_holder(spins);  // the collector is at it
+      heap::relax(spins);  // the collector is at it
       continue;
     }
     if (!g.scan.compare_exchange_strong(has, has | 1, std::memory_order_acquire, std::memory_order_relaxed))
@@ -305,6 +299,9 @@ void yield_now() noexcept {
   if (pp != nullptr && pp->queue.size() == 0 && pp->queue.peek_next() == nullptr &&
       sch.queued.load(std::memory_order_relaxed) == 0 && !timer_is_due(*pp) &&
       !run_ending.load(std::memory_order_relaxed) && pp->id < sch.limit.load(std::memory_order_relaxed)) {
+    // Who waited when it was asked has been stolen meanwhile. A new slice: nobody insists.
+    pp->preempt.store(false, std::memory_order_relaxed);
+    pp->tick.store(pp->tick.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     leave_section();
     return;
   }
@@ -324,9 +321,11 @@ void make_room() noexcept {
 void take_long_way() {
   const m& thread = self();
   check_ending();
+  // Called inside blocking() it does nothing: a mistake that the next entry into the safe state names.
+  const std::uint32_t state = thread.state.load(std::memory_order_relaxed);
   const bool is_asked = (long_ways.load(std::memory_order_relaxed) & k_room_is_wanted) != 0 &&
-                        thread.depth.load(std::memory_order_relaxed) == 0 && parkable() != nullptr &&
-                        is_asked_to_yield(thread);
+                        (state == k_running || state == k_requested) &&
+                        thread.depth.load(std::memory_order_relaxed) == 0 && is_asked_to_yield(thread);
   if (is_asked) make_room();
 }
 
@@ -458,7 +457,7 @@ void hold(goroutine& g) noexcept {
     if ((has & 1) == 0 &&
         g.scan.compare_exchange_weak(has, has | 1, std::memory_order_acquire, std::memory_order_relaxed))
       break;
-    wait_for_holder(spins);
+    heap::relax(spins);
   }
   // Before the caller looks whether it waits: who makes it runnable says so first, and it is held then before it runs.
   std::atomic_thread_fence(std::memory_order_seq_cst);

@@ -20,18 +20,18 @@
 // the word before its load of the depth, and the membarrier stands for the fence that the thread does without.
 // A thread whose P was taken goes on, without one, to its next call into the scheduler.
 //
-// No work is left lying. Work is put into a queue first, then `spinning` is looked at: if nobody spins and a P is idle,
-// a worker is woken, and counts as spinning from there on (wake_one). A worker that finds nothing gives its P
-// to the idle list, then stops counting as spinning, and then looks at all queues once more. All four are sequentially
-// consistent, so either the first sees that nobody spins, or the second sees the work. All but one: a P's own queue is
-// filled by a store that may still be on its way when `spinning` is looked at (a fence would cost every start and every
-// wake 10 ns). Should both miss each other so, sysmon, which is awake while a P is in use, finds work beside an
-// idle P within a millisecond. Who stops spinning because it
-// found work wakes another one if it was the last, for it may have been woken for more than one piece.
-// A worker that goes idle without having spun did so because others spin. After its P is in the list it looks whether
-// that is still so: if not, the last of them may have looked for an idle P before, and it looks at the queues itself.
-// What comes with time or from outside, timers and descriptors, one of the idle workers waits for: sched/sleeper.h has
-// the rest of the proof.
+// No work is left lying. Work is put into a queue first, then `spinning` is looked at: if nobody spins and a P
+// is idle, a worker is woken, and counts as spinning from there on (wake_one). A worker that finds nothing
+// gives its P to the idle list, then stops counting as spinning, and then looks at all queues once more. All
+// four are sequentially consistent, so either the first sees that nobody spins, or the second sees the work.
+// All but one: a P's own queue is filled by a store that may still be on its way when `spinning` is looked at
+// (a fence would cost every start and every wake 10 ns). Should both miss each other so, sysmon, which is awake
+// while a P is in use, finds work beside an idle P within a millisecond. Who stops spinning because it found
+// work wakes another one if it was the last, for it may have been woken for more than one piece. A worker that
+// goes idle without having spun did so because others spin. After its P is in the list it looks whether that is
+// still so: if not, the last of them may have looked for an idle P before, and it looks at the queues itself.
+// What comes with time or from outside, timers and descriptors, one of the idle workers waits for:
+// sched/sleeper.h has the rest of the proof.
 //
 // Fairness. Every 61st slice begins with a look at the global queue. `next` inherits the slice of who made it
 // runnable, so that a pair that plays ping-pong does not keep the ring waiting for ever: when sysmon finds a slice of

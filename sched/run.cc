@@ -67,14 +67,16 @@ std::uint64_t live_goroutines() noexcept {
   return c.started - c.ended;
 }
 
-void drop_waiting() noexcept {
-  records::for_each([](goroutine& g) {
+// `is_late`: those as well that are in the middle of something which is not to be left half done.
+void drop_waiting(bool is_late) noexcept {
+  records::for_each([is_late](goroutine& g) {
     if (g.status.load(std::memory_order_relaxed) != g_status::waiting) return;
     runtime_section section;
     hold(g);
     // Acquire, both: what it waits in was written before.
     const bool waits = g.status.load(std::memory_order_acquire) == g_status::waiting &&
-                       g.running_on.load(std::memory_order_acquire) == nullptr && g.cancel != nullptr;
+                       g.running_on.load(std::memory_order_acquire) == nullptr && g.cancel != nullptr &&
+                       (g.end_later == 0 || is_late);
     const bool ours = waits && g.cancel(g, g.cancel_arg);
     release(g);
     if (ours) drop(&g);
@@ -82,9 +84,9 @@ void drop_waiting() noexcept {
 }
 
 // Frozen ones come into the rings too, with others from the global queue.
-void drop_unless_frozen(goroutine* g) noexcept {
-  if (!is_frozen(*g)) return drop(g);
-  put_global(g);  // it has to go on to its next call
+void drop_unless_needed(goroutine* g) noexcept {
+  if (!is_frozen(*g) && g->end_later == 0) return drop(g);
+  put_global(g);  // it has to go on to its next call, or to the end of what it is about
   wake_one();
 }
 
@@ -101,13 +103,13 @@ void drop_runnable() noexcept {
   }
   // Without the lock: who waits for one that is dropped is put into the queue.
   while (without_stack != nullptr) drop(std::exchange(without_stack, without_stack->next));
-  while (list != nullptr) drop_unless_frozen(std::exchange(list, list->next));
+  while (list != nullptr) drop_unless_needed(std::exchange(list, list->next));
   goroutine* got[run_queue::k_slots / 2];
   for (int i = 0; i < procs_made(); ++i) {
     run_queue& queue = proc_at(i)->queue;
     while (const std::uint32_t n = queue.grab(got))
-      for (std::uint32_t k = 0; k < n; ++k) drop_unless_frozen(got[k]);
-    if (goroutine* g = queue.take_next()) drop_unless_frozen(g);
+      for (std::uint32_t k = 0; k < n; ++k) drop_unless_needed(got[k]);
+    if (goroutine* g = queue.take_next()) drop_unless_needed(g);
   }
 }
 
@@ -146,7 +148,7 @@ void end_others(m& self) {
   std::size_t n = 0;
   for (;;) {
     drop_runnable();
-    drop_waiting();
+    drop_waiting(now_ns() >= deadline);
     // Those that are neither running nor found waiting or runnable are on the way: the next round finds them.
     if (now_ns() >= deadline) n += orphan_others();
     if (live_goroutines() == 0) break;

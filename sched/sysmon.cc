@@ -268,6 +268,7 @@ void* sysmon_main(void*) {
   for (;;) {
     const std::uint32_t seen = wakes.load(std::memory_order_acquire);
     if (all_idle() && !retry_stacks()) {
+      shorten_ways();
       check_deadlock();
       sleep_while_idle(seen);
       sleep = k_least_sleep_ns;

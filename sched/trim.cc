@@ -3,12 +3,12 @@
 #include "sched/trim.h"
 
 #include "heap/delay.h"
-#include "heap/os.h"
 #include "sched/futex.h"
 #include "sched/goroutine.h"
 #include "sched/m.h"
 #include "sched/proc.h"
 #include "sched/records.h"
+#include "sched/stack.h"
 
 namespace cairn::sched::trim {
 namespace {
@@ -24,11 +24,7 @@ bool is_due(const goroutine& g, std::int64_t now) noexcept {
 
 // Held. The page in which it stands stays, and what the ABI lets a function use below its stack pointer.
 void trim(goroutine& g) noexcept {
-  constexpr std::uintptr_t k_red_zone = 128;
-  const std::uintptr_t page = heap::the_os().physical_page_bytes();
-  const auto low = (reinterpret_cast<std::uintptr_t>(g.self.low) + page - 1) & ~(page - 1);
-  const auto high = (reinterpret_cast<std::uintptr_t>(g.self.at.sp) - k_red_zone) & ~(page - 1);
-  if (high > low) heap::the_os().give_back(reinterpret_cast<void*>(low), high - low);
+  stacks::trim({g.self.low, g.self.high}, g.self.at.sp);
   g.trimmed_at.store(g.runs.load(std::memory_order_relaxed), std::memory_order_relaxed);
 }
 

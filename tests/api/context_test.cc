@@ -426,6 +426,27 @@ TEST(ContextMemory, ADeadlineBeforeAllTimeHasPassed) {
   cancel();
 }
 
+// On one P, with a hog that has had its slice before it cancels: it is asked to make room in the middle.
+TEST(ContextTree, IsCancelledAsAWholeThoughTheRunEndsWhileItMakesRoom) {
+  constexpr int k_below = 20'000;
+  for (std::size_t round = 0; round < test_count(10); ++round) {
+    auto [top, cancel] = cairn::with_cancel(cairn::background());
+    auto below = cairn::make_gc_array<context>(k_below);
+    for (context& c : below) c = cairn::with_cancel(top).first;
+    on_procs(1, [&, &cancel = cancel] {
+      cairn::go([&] {
+        const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(8 + round % 3);
+        while (std::chrono::steady_clock::now() < end) {
+        }
+        cancel();
+      });
+      cairn::yield();
+    });
+    const auto over = std::count_if(below.begin(), below.end(), [](const context& c) { return is_done(c); });
+    EXPECT_EQ(over, top.err() ? k_below : 0);
+  }
+}
+
 // What a goroutine of one run was about to cancel may be what the next one waits for.
 TEST(ContextTree, IsCancelledAsAWholeThoughTheRunEndsMeanwhile) {
   constexpr int k_below = 300;

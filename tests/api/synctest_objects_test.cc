@@ -703,7 +703,7 @@ void busy_bubble(int seed) {
   wait_group workers;
   for (int w = 0; w < 3; ++w)
     workers.go([=] {
-      for (const auto item : work) {
+      for (const auto& item : work) {
         sleep_for(std::chrono::milliseconds(1 + *item % 7));
         results.send(std::to_string(*item));
       }

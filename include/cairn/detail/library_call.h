@@ -19,10 +19,10 @@ extern std::atomic<std::uint32_t> live_bubbles;
 namespace cairn::detail {
 
 // False: the call has to go the long way. Either the thread is to be attached: while it holds something it is
-// one that can wake goroutines, which is then no deadlock. Or a run is ending: else a goroutine that only ever locks
-// and unlocks would not end. Or somebody has been asked to make room for others: here he holds nothing of this call's
-// yet, whereas who is frozen where he happens to be may have the mutex that all others want. (Relaxed: see
-// sched/goroutine.h.)
+// one that can wake goroutines, which is then no deadlock. Or a run is ending: else a goroutine that only ever
+// locks and unlocks would not end. Or somebody has been asked to make room for others: here he holds nothing of
+// this call's yet, whereas who is frozen where he happens to be may have the mutex that all others want.
+// (try_lock and try_acquire, which are for who has no time, do not make room. Relaxed: see sched/goroutine.h.)
 inline bool has_short_way() noexcept {
   const bool is_attached = static_cast<void*>(this_cache()) != static_cast<void*>(&sched::nobody);
   return is_attached && sched::long_ways.load(std::memory_order_relaxed) == 0;
