@@ -117,7 +117,7 @@ void limit_address_space(std::size_t bytes) {
 
 int main(int argc, char** argv) {
   cairn_test::report_crashes();
-  const auto seconds = argc > 1 ? std::chrono::seconds(std::atol(argv[1])) : test_seconds(20);
+  const auto seconds = argc > 1 ? std::chrono::seconds(std::atol(argv[1])) : test_seconds(12);
   seed = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : std::random_device()();
   std::printf("alloc_storm: seed %llu\n", static_cast<unsigned long long>(seed));
   std::fflush(stdout);

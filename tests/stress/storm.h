@@ -71,7 +71,7 @@ inline void run_again_with(const char* settings, char** argv) {
 // First in main of `name [seconds [seed]]`. Does not return where CAIRNDEBUG is not set: the program begins again with
 // `settings` in it. `seconds`: how long, scaled, where it is not said.
 inline void begin_storm(int argc, char** argv, const char* name, const char* settings,
-                        void (*tell)(FILE*) = nullptr, double seconds = 15) {
+                        void (*tell)(FILE*) = nullptr, double seconds = 10) {
   report_crashes();
   storm.name = name;
   storm.tell = tell;

@@ -38,7 +38,7 @@ using namespace std::chrono_literals;
 using clock = std::chrono::steady_clock;
 
 struct settings {
-  long seconds = static_cast<long>(test_seconds(60).count());
+  long seconds = static_cast<long>(test_seconds(25).count());
   unsigned threads = 0;
   std::uint64_t seed = 0;
   std::string debug;

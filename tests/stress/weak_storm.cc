@@ -298,7 +298,7 @@ void report(const char* name, const tally& t) {
 
 int main(int argc, char** argv) {
   cairn_test::report_crashes();
-  const auto seconds = argc > 1 ? std::chrono::seconds(std::atol(argv[1])) : test_seconds(15);
+  const auto seconds = argc > 1 ? std::chrono::seconds(std::atol(argv[1])) : test_seconds(10);
   seed = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : std::random_device()();
   std::printf("weak_storm: seed %llu\n", static_cast<unsigned long long>(seed));
   std::fflush(stdout);
