@@ -51,11 +51,14 @@ int main() {
   return cairn::run([] {
     ask_ten_times(leaky_answer);
     settle();
+    const std::size_t left = cairn::num_goroutines() - 1;  // but for this one
+    // It accuses nobody wrongly, and may miss some: a stale word on a stack may still lead to a channel.
     const auto leaked = cairn::goroutine_leaks();
-    std::printf("leaky: %zu goroutines, each in \"%s\"\n", leaked.size(), leaked.front().wait_reason.c_str());
+    std::printf("leaky: %zu goroutines are left, for ever in \"%s\"\n", left,
+                leaked.front().wait_reason.c_str());
 
     ask_ten_times(repaired_answer);
     settle();
-    std::printf("repaired: %zu more\n", cairn::goroutine_leaks().size() - leaked.size());
+    std::printf("repaired: %zu more\n", cairn::num_goroutines() - 1 - left);
   });
 }
