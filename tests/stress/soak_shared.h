@@ -182,16 +182,18 @@ class maps : public kind {
   std::atomic<number> counted_{0};
 };
 
+// Not in the class: inside it the compiler does not know yet that it has a default constructor.
+struct config {
+  std::uint64_t version = 0;
+  cairn::gc_ptr<cell> list = nullptr;
+  bool operator==(const config& o) const { return version == o.version; }
+};
+
 class atomic_values : public kind {
  public:
   atomic_values() : kind("atomic_values") {}
 
  private:
-  struct config {
-    std::uint64_t version = 0;
-    cairn::gc_ptr<cell> list = nullptr;
-    bool operator==(const config& o) const { return version == o.version; }
-  };
   struct shared {
     cairn::sync::atomic_value<config> current;
     cairn::sync::atomic_value<std::string> text{std::string("0")};
