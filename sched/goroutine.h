@@ -16,7 +16,8 @@
 // The colour of its stack. A cycle raises `scan_epoch` when every thread has its barrier on; a goroutine whose `scan`
 // is another number is grey. It is scanned, and gets the new number, by the M that runs it, in a handshake; by an M
 // that is about to run it; or by the collector while it does not run. The low bit of `scan` keeps these apart:
-// whoever sets it scans, and who wants to run the goroutine meanwhile waits for some microseconds.
+// whoever sets it scans, and who wants to run the goroutine meanwhile waits for some microseconds. Others hold one that
+// does not run by the same bit: who trims its stack, lists it, or drops it (hold and release in sched/proc.h).
 //
 // A thread has a colour too, m::colour: black since it has marked what is left of the runs that it allocates from. A
 // black goroutine runs on black threads only. (It might come from one that has answered the scanning handshake to one
