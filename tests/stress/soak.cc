@@ -206,11 +206,31 @@ struct outcome {
   std::size_t rounds;
 };
 
+// Workers do not end, so how many there are is the largest number that was ever blocked or frozen at once. As
+// many as the rounds can need are there before the first sample: more than the goroutines that do things and
+// those of the crowds.
+void start_workers() {
+  wait_group all;
+  std::atomic<int> inside{0};
+  constexpr int k_workers = 40 + 4 * k_procs;
+  for (int i = 0; i < k_workers; ++i)
+    all.go([&] {
+      cairn::blocking([&] {
+        ++inside;
+        const auto patience = clock_type::now() + 10s;
+        while (inside < k_workers && clock_type::now() < patience) std::this_thread::sleep_for(1ms);
+      });
+    });
+  all.wait();
+}
+
 // Main. The poller's descriptors, which stay open, are there before the first sample.
 outcome play_all(company& beside) {
   random_source random(storm.seed);
   g_descriptors.do_one(random);
   const std::size_t goroutines = cairn::num_goroutines();
+  start_workers();
+  expect(eventually([&] { return cairn::num_goroutines() == goroutines; }), "workers' goroutines are left");
   const sample first = take_sample(beside);
   samples all;
   for (const auto end = clock_type::now() + storm.time; clock_type::now() < end;) {

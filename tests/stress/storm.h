@@ -43,6 +43,7 @@ inline storm_program storm;
 inline unsigned long long as_printed(std::uint64_t n) { return n; }
 
 [[noreturn]] inline void fail(const char* what) {
+  std::fflush(stdout);  // what was printed so far belongs to the report, and abort() would lose it
   std::fprintf(stderr, "%s: %s, after %llu steps; repeat with: %s SECONDS %llu\n", storm.name, what,
                as_printed(storm.steps), storm.name, as_printed(storm.seed));
   if (storm.tell != nullptr) storm.tell(stderr);
