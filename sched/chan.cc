@@ -81,7 +81,7 @@ chan_queue& queue_of(chan_case& k) noexcept { return k.is_send ? k.channel->send
 // round finds it.
 bool cancel_case(goroutine&, void* arg) noexcept {
   auto& k = *static_cast<chan_case*>(arg);
-  if (!k.channel->lock.try_lock()) return false;
+  if (!k.channel->lock.try_lock(current())) return false;
   const bool waits = k.queued;
   if (waits) queue_of(k).remove(k);
   k.channel->lock.unlock();
@@ -138,25 +138,6 @@ inline m& come_in() {
 }
 
 }  // namespace
-
-void chan_lock::lock_slow() noexcept {
-  constexpr int k_spins = 64;
-  constexpr std::int64_t k_moment_ns = 50'000;
-  for (int i = 0;; ++i) {
-    std::uint64_t v = word_.load(std::memory_order_relaxed);
-    if ((v & 1) == 0) {
-      // Acquire: as in lock().
-      if (word_.compare_exchange_weak(v, v + 1, std::memory_order_acquire, std::memory_order_relaxed)) return;
-    } else if (i >= k_spins) {
-      static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__);
-      // The lower half, by its address only.
-      const void* half = &word_;
-      futex_wait(*static_cast<const std::atomic<std::uint32_t>*>(half), static_cast<std::uint32_t>(v),
-                 now_ns() + k_moment_ns);
-    }
-    for (int k = 0; k < 1 << (i < 6 ? i : 6); ++k) heap::cpu_relax();
-  }
-}
 
 // ---- queues --------------------------------------------------------------------------------------------------------
 
@@ -269,7 +250,7 @@ bool offer(chan_core& c, const void* element) noexcept {
   if (!may_be_sent_to(c)) return false;
   runtime_section section;
   chan_wait* peer = nullptr;
-  c.lock.lock();
+  c.lock.lock(current());
   const chan_status status = put(c, element, peer);
   c.lock.unlock();
   if (peer != nullptr) wake(*peer);
@@ -280,7 +261,7 @@ bool withdraw(chan_core& c, void* slot) noexcept {
   if (has_none(c)) return false;
   runtime_section section;
   chan_wait* peer = nullptr;
-  c.lock.lock();
+  c.lock.lock(current());
   const chan_status status = take(c, slot, peer);
   c.lock.unlock();
   if (peer != nullptr) wake(*peer);
@@ -324,7 +305,7 @@ template <bool IsSend, bool Waits>
 template <bool IsSend, bool Waits>
 [[gnu::always_inline]] inline chan_status communicate(m& self, chan_core& c, void* element) {
   enter_section(self);
-  c.lock.lock();
+  c.lock.lock(&self);
   const std::size_t count = c.count.load(std::memory_order_relaxed);
   if constexpr (IsSend) {
     if (count == c.capacity || !c.receivers.empty() || c.closed.load(std::memory_order_relaxed))
@@ -411,7 +392,7 @@ bool close_core(chan_core& c) {
   for (bool first = true, more = true; more; first = false) {
     runtime_section section;
     chan_wait* woken = nullptr;
-    c.lock.lock();
+    c.lock.lock(current());
     was_closed_before = first && c.closed.load(std::memory_order_relaxed);
     c.closed.store(true, std::memory_order_release);
     more = !was_closed_before && claim_some(c, k_portion, woken);

@@ -32,51 +32,26 @@
 // Without the lock. `count`, `closed` and the first places are written under the lock (release) and may be read
 // without it (acquire). A full channel does not become closed and then ready to be sent to; an empty one that is
 // not closed now was not closed when it was found empty. So one look suffices for try_send and try_recv. A select
-// with a default needs one moment in which none of its cases was ready: the lock's word is even while nobody
-// holds it, and grows with every use; if none has changed since before the looks, there was one.
+// with a default needs one moment in which none of its cases was ready: the lock's word says whether somebody holds
+// it, and changes with every use; if none was held, nor has changed since before the looks, there was one.
 //
-// Rejected: an element type's move run under the lock (it may throw, park, collect, or use the channel). A lock per
-// end of the ring, or a ring without one: selects and hand-over need both ends at once. Unlocking by exchange, as
-// heap/lock.h does to find sleepers: it would double the price of an uncontended send; who waits for this lock looks
-// again by itself.
+// Rejected: an element type's move run under the lock (it may throw, park, collect, or use the channel). A lock
+// per end of the ring, or a ring without one: selects and hand-over need both ends at once. heap/lock.h:
+// unlocking by exchange, to find sleepers, doubles the price of an uncontended send, and a bias
+// (sched/biased_lock.h) halves it.
 #pragma once
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 
 #include "cairn/detail/channel.h"
+#include "sched/biased_lock.h"
 #include "sched/goroutine.h"
 
 namespace cairn::sched {
 
 using detail::chan_case;
 using detail::chan_status;
-
-// Held for some tens of nanoseconds, in sections. Who has to wait spins, then sleeps for moments: the holder can only
-// be off its processor, which takes longer than that anyway. Lies in collected memory, so nobody may wake who sleeps
-// on it after it was released.
-class chan_lock {
- public:
-  void lock() noexcept {
-    if (!try_lock()) [[unlikely]]
-      lock_slow();
-  }
-  [[nodiscard]] bool try_lock() noexcept {
-    std::uint64_t v = word_.load(std::memory_order_relaxed);
-    // Acquire: with unlock().
-    return (v & 1) == 0 &&
-           word_.compare_exchange_strong(v, v + 1, std::memory_order_acquire, std::memory_order_relaxed);
-  }
-  void unlock() noexcept {
-    word_.store(word_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
-  }
-  // Odd: somebody holds it. Acquire: what is read after it is no older.
-  std::uint64_t version() const noexcept { return word_.load(std::memory_order_acquire); }
-
- private:
-  void lock_slow() noexcept;
-  std::atomic<std::uint64_t> word_{0};
-};
 
 // Who waits: on its own stack.
 struct chan_wait : loose_end {
@@ -108,7 +83,7 @@ struct chan_queue {
 namespace cairn::detail {
 
 struct alignas(16) chan_core {
-  sched::chan_lock lock;
+  sched::biased_lock lock;
   std::atomic<std::size_t> count{0};  // elements in the ring
   std::size_t capacity = 0;
   std::size_t oldest = 0;  // index of the next element to be received

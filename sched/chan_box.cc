@@ -90,7 +90,7 @@ chan_box* take_spare_box(chan_core* c) {
   self();
   check_ending();
   runtime_section section;
-  c->lock.lock();
+  c->lock.lock(current());
   chan_box* const box = c->spare;
   if (box != nullptr) {
     link_box(c->spare, box->next);
@@ -105,7 +105,7 @@ void give_spare_box(chan_core* c, chan_box* box) noexcept {
   if (c == nullptr) return;  // the value for a null channel could not be made
   constexpr std::size_t k_most = 1000;
   runtime_section section;
-  c->lock.lock();
+  c->lock.lock(current());
   // As many as can be under way, with some for those that wait.
   if (c->n_spare < k_most && c->n_spare < c->capacity + 8) {
     link_box(box->next, c->spare);

@@ -47,6 +47,8 @@ struct m : heap::mcache {
   std::atomic<std::uint32_t> state{k_running};
   // Runtime sections that the thread is in. Written by the thread only, read by its own signal handler.
   std::atomic<int> depth{0};
+  // What it relies on a permission for just now; see sched/window.h. Written by the thread only.
+  std::atomic<const void*> window{nullptr};
 
   // ---- what the gc layer reads of a thread that is stopped, held, or the caller itself
   // The stack from saved_sp up to stack_high holds everything that the thread can reach, registers included.

@@ -96,7 +96,7 @@ glance try_each(cases_of cases, std::size_t live) noexcept {
     stood_still = stood_still && (k.version & 1) == 0;
     if (!may_go_on(k)) continue;
     chan_wait* peer = nullptr;
-    k.channel->lock.lock();
+    k.channel->lock.lock(current());
     const chan_status status = attempt(k, peer);
     k.channel->lock.unlock();
     if (peer != nullptr) wake(*peer);
@@ -147,7 +147,7 @@ void lock_all(cases_of cases, std::size_t live) noexcept {
   const detail::chan_core* before = nullptr;
   for (std::size_t i = 0; i < live; ++i) {
     detail::chan_core* c = cases[cases[i].lock_rank].channel;
-    if (c != before) c->lock.lock();
+    if (c != before) c->lock.lock(current());
     before = c;
   }
 }
@@ -178,7 +178,7 @@ void commit_select(void* arg) noexcept {
 void leave_queues(chan_wait& w) noexcept {
   for (chan_case& k : cases_of(w.cases, w.n)) {
     if (k.channel == nullptr || &k == w.taken) continue;
-    k.channel->lock.lock();
+    k.channel->lock.lock(current());
     if (k.queued) queue_of(k).remove(k);
     k.channel->lock.unlock();
   }

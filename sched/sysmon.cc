@@ -2,21 +2,19 @@
 // SPDX-FileCopyrightText: The Cairn authors
 #include "sched/sysmon.h"
 
-#include <linux/membarrier.h>
 #include <pthread.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <climits>
 
 #include "heap/delay.h"
 #include "heap/lock.h"
 #include "heap/metadata.h"
 #include "sched/deadlock.h"
+#include "sched/fence.h"
 #include "sched/futex.h"
 #include "sched/io.h"
 #include "sched/message.h"
@@ -255,8 +253,6 @@ bool retry_stacks() noexcept {
   return true;
 }
 
-bool has_membarrier = false;  // written before the first P is used
-
 }  // namespace
 
 void* sysmon_main(void*) {
@@ -294,20 +290,6 @@ void wake_sysmon() noexcept {
 }
 
 std::uint32_t wake_count() noexcept { return wakes.load(std::memory_order_seq_cst); }
-
-bool prepare_fence() noexcept {
-  const int saved_errno = errno;
-  has_membarrier = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
-  errno = saved_errno;
-  return has_membarrier;
-}
-
-void fence_other_threads() noexcept {
-  const int saved_errno = errno;
-  if (has_membarrier) syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
-  else std::atomic_thread_fence(std::memory_order_seq_cst);
-  errno = saved_errno;
-}
 
 bool take_p_away(m& victim, p& pp) noexcept {
   // sysmon, and the end of a run. A second one could set the bit again after the thread has claimed its P back, and the

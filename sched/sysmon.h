@@ -21,9 +21,4 @@ void wake_sysmon() noexcept;
 // How often it was woken; grows when a P comes into use and none was.
 std::uint32_t wake_count() noexcept;
 
-// What the sequentially consistent fence of each other thread would do (membarrier); see proc.h.
-void fence_other_threads() noexcept;
-// Once, before the first P is used. False where the system forbids it: then own_p makes a fence of its own.
-bool prepare_fence() noexcept;
-
 }  // namespace cairn::sched

@@ -16,6 +16,7 @@
 
 #include "heap/lock.h"
 #include "heap/metadata.h"
+#include "sched/fence.h"
 #include "sched/futex.h"
 #include "sched/hooks.h"
 #include "sched/message.h"

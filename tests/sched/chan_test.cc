@@ -23,27 +23,6 @@ namespace {
 using namespace cairn::sched;
 using cairn::detail::chan_access;
 
-TEST(ChanLock, ExcludesAndCounts) {
-  chan_lock lock;
-  EXPECT_EQ(lock.version(), 0u);
-  std::uint64_t inside = 0, total = 0;
-  const std::uint64_t n = test_count(20'000);
-  std::vector<std::thread> threads;
-  for (int t = 0; t < 4; ++t)
-    threads.emplace_back([&] {
-      for (std::uint64_t i = 0; i < n; ++i) {
-        lock.lock();
-        if (++inside != 1 || (lock.version() & 1) == 0) std::abort();
-        ++total;
-        --inside;
-        lock.unlock();
-      }
-    });
-  for (auto& t : threads) t.join();
-  EXPECT_EQ(total, 4 * n);
-  EXPECT_EQ(lock.version(), 8 * n);
-}
-
 TEST(ChanOffer, TakesWhatThereIsRoomFor) {
   auto c = cairn::make_chan<std::int64_t>(1);
   chan_core& core = *chan_access::core(c);

@@ -44,7 +44,7 @@ struct chan_case {
 
 // Throws std::length_error or std::bad_alloc. `noscan`: the collector need not look at the elements.
 [[nodiscard]] chan_core* make_chan_core(std::size_t capacity, std::size_t element_bytes, bool noscan);
-inline constexpr std::size_t k_chan_header_bytes = 96;
+inline constexpr std::size_t k_chan_header_bytes = 112;
 // The same in zeroed memory that is large enough.
 [[nodiscard]] chan_core* init_chan_core(void* memory, std::size_t capacity, std::size_t element_bytes,
                                         bool noscan) noexcept;
