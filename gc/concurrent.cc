@@ -10,6 +10,7 @@
 #include "cairn/go.h"
 #include "gc/barrier.h"
 #include "gc/guest.h"
+#include "gc/parked.h"
 #include "gc/runtime.h"
 #include "gc/share.h"
 #include "gc/slice.h"
@@ -146,7 +147,11 @@ void scan_threads(cycle& c, marker& m) {
   sched::scan_epoch.fetch_add(2, std::memory_order_release);
   step("cycle.roots", scan, &stacks, sched::interruption::stack_scan);
   heap::maybe_delay("cycle.goroutines");
+  mark_slice slice;
+  slice.begin(m);
+  m.slice = c.is_forced() ? nullptr : &slice;
   c.roots.stacks = stacks.load(std::memory_order_relaxed) + scan_parked_goroutines(m);
+  m.slice = nullptr;
   set_barrier(k_marking);  // no stack is grey any more
 }
 

@@ -9,11 +9,12 @@
 //      answered: one that has not would store a white object into a black one and tell nobody.
 //   3. Objects are born marked from here on, in runs that are opened from here on.
 //   4. Roots that are no thread's are scanned: static data, root<T>s, what the runtime keeps.
-//   5. H2: each thread scans the stack that it runs on, its registers and thread-local blocks, or has them scanned
-//      if it waits in the safe state, and marks what is left of its runs. It is black now, and all it makes is.
-//      The stacks of goroutines that do not run are scanned by the cycle's thread, or by who resumes one that is
-//      still grey, before it does: a goroutine has a colour, and a black one runs on a black thread only
-//      (sched/goroutine.h). The step is over when every thread and every goroutine is black.
+//   5. H2: each thread scans the stack that it runs on, its registers and thread-local blocks, or has them
+//      scanned if it waits in the safe state, and marks what is left of its runs. It is black now, and all it
+//      makes is. The stacks of goroutines that do not run are scanned by the cycle's thread with helpers
+//      (gc/parked.h), or by who resumes one that is still grey, before it does: a goroutine has a colour, and a
+//      black one runs on a black thread only (sched/goroutine.h). The step is over when every thread and every
+//      goroutine is black.
 //   6. Marking, by the thread that runs the cycle, helpers, shares (gc/share.h) and assists, while the barrier
 //      brings more.
 //   7. When there is nothing left: a round. Every thread hands over its barrier's buffer, and what a signal

@@ -7,6 +7,7 @@
 #include <signal.h>
 
 #include "cairn/go.h"
+#include "gc/parked.h"
 #include "gc/runtime.h"
 #include "gc/slice.h"
 #include "heap/metadata.h"
@@ -44,7 +45,8 @@ void* body(void* p) {
     slice.begin(m);
     m.slice = rt().options.debug.gcstoptheworld != 0 ? nullptr : &slice;
     m.bytes_marked = 0;
-    m.drain_shared();
+    if (parked::is_dealt()) parked::take_part(m);
+    else m.drain_shared();
     g_state.bytes.fetch_add(m.bytes_marked, std::memory_order_relaxed);
     g_state.cpu.fetch_add(slice.end(m), std::memory_order_relaxed);
     rt().work.leave();

@@ -13,12 +13,10 @@
 #include <vector>
 
 #include "cairn/detail/assert.h"
-#include "gc/barrier.h"
+#include "gc/parked.h"
 #include "gc/runtime.h"
 #include "heap/metadata.h"
-#include "heap/pause.h"
 #include "heap/private.h"
-#include "sched/preempt.h"
 #include "sched/records.h"
 
 namespace cairn::gc {
@@ -178,26 +176,6 @@ bool is_scheduler(const sched::m& thread) noexcept {
   return thread.is_worker && thread.current_goroutine.load(std::memory_order_relaxed) == nullptr;
 }
 
-// scan(from, to) for what the library keeps for the goroutine.
-template <class F>
-void scan_function(const sched::goroutine& g, F&& scan) noexcept {
-  scan(&g.function, &g.function + 1);
-}
-
-// The same for a goroutine that does not run, with its stack. Bytes of that.
-template <class F>
-std::size_t scan_parked(const sched::goroutine& g, F&& scan) noexcept {
-  scan_function(g, scan);
-  if (g.self.high == nullptr) return 0;
-  scan(g.self.at.sp, g.self.high);
-  return static_cast<std::size_t>(g.self.high - static_cast<char*>(g.self.at.sp));
-}
-
-bool runs(const sched::goroutine& g) noexcept {
-  // Acquire: with the store of who stopped running it.
-  return g.running_on.load(std::memory_order_acquire) != nullptr;
-}
-
 }  // namespace
 
 root_sizes mark_roots(marker& m, const sched::world_stopped& stopped) {
@@ -252,54 +230,6 @@ std::size_t scan_thread(const sched::m& thread) noexcept {
     g->set_colour(sched::scan_epoch.load(std::memory_order_relaxed));
   }
   return stack_bytes(thread);
-}
-
-void scan_goroutine(sched::goroutine& g) noexcept {
-  if (!barrier_is_on()) return;
-  work_writer out(rt().work);
-  scan_parked(g, [&out](const void* from, const void* to) {
-    for_each_stack_word(from, to, [&out](std::uintptr_t entry) { out.push(entry); });
-  });
-}
-
-namespace {
-
-// The part of its stack that it was busy with when it parked: most have no more. What it reads may change meanwhile,
-// and is a hint. (Over 300,000 goroutines a collection takes 80 ms so, and 120 without.)
-CAIRN_SCANS void prefetch_stack(const sched::goroutine& g) noexcept {
-  constexpr std::ptrdiff_t k_bytes = 512, k_line = 64;
-  const char* sp = static_cast<const char*>(*const_cast<void* const volatile*>(&g.self.at.sp));
-  for (std::ptrdiff_t at = 0; at < k_bytes; at += k_line) __builtin_prefetch(sp + at);
-}
-
-}  // namespace
-
-std::size_t scan_parked_goroutines(marker& m) noexcept {
-  const std::uint32_t wanted = sched::scan_epoch.load(std::memory_order_relaxed);
-  std::size_t bytes = 0;
-  const auto scan = [&](sched::goroutine& g) {
-    // A goroutine that collects could be frozen with the bit set, while who wants to run `g` spins on the only P.
-    const sched::no_freeze awake;
-    // Acquire, here and below: with who scanned it, or let go of it.
-    std::uint32_t has = g.scan.load(std::memory_order_acquire);
-    for (unsigned spins = 0; has != wanted;) {
-      if ((has & 1) != 0) {  // somebody scans it, or is about to drop it
-        heap::relax(spins);
-        has = g.scan.load(std::memory_order_acquire);
-        continue;
-      }
-      if (!g.scan.compare_exchange_weak(has, has | 1, std::memory_order_acquire, std::memory_order_acquire))
-        continue;
-      heap::maybe_delay("cycle.goroutine");
-      if (g.status.load(std::memory_order_acquire) != sched::g_status::free && !runs(g))
-        bytes += scan_parked(g, [&m](const void* from, const void* to) { m.scan_stack(from, to); });
-      g.scan.store(wanted, std::memory_order_release);
-      return;
-    }
-  };
-  const std::size_t segments = sched::records::segment_count.load(std::memory_order_acquire);
-  sched::records::for_each_in(0, segments, scan, prefetch_stack);
-  return bytes;
 }
 
 void scan_top(const sched::m& thread) noexcept {

@@ -46,10 +46,6 @@ std::size_t mark_static(marker& m) noexcept;  // inside with_loaded_objects; ret
 void mark_kept(marker& m) noexcept;           // root<T>s and what the runtime keeps for the program
 // The thread's stack, registers and thread-local blocks go to the work pool. Returns the bytes of its stack.
 std::size_t scan_thread(const sched::m& thread) noexcept;
-// Of a goroutine that does not run and cannot meanwhile: its stack goes to the work pool.
-void scan_goroutine(sched::goroutine& g) noexcept;
-// All goroutines that are still grey, after all threads have been scanned: so none of them runs. Returns bytes.
-std::size_t scan_parked_goroutines(marker& m) noexcept;
 // What may be in the hands of a thread that a handshake has interrupted: its registers, and the top of its stack.
 void scan_top(const sched::m& thread) noexcept;
 

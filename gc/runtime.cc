@@ -21,6 +21,7 @@
 #include "gc/cpu_count.h"
 #include "gc/cycle.h"
 #include "gc/filter.h"
+#include "gc/parked.h"
 #include "gc/roots.h"
 #include "heap/delay.h"
 #include "heap/mheap.h"

@@ -18,7 +18,8 @@
 //   1. Who joins is busy. Nobody joins a finished round.
 //   2. A worker becomes idle when it has no entry in hand and has just found no buffer to take.
 //   3. It becomes busy again, unless the round is finished, before it takes a buffer; not when it has one.
-//   4. A round is finished, by an exchange, from "all workers are idle".
+//   4. A round is finished, by an exchange, from "all workers are idle". (One in which nothing is marked, but
+//      stacks are dealt out, is finished by who began it.)
 // Then: when the round is finished no worker has anything in hand, and no buffer that a worker has put is left.
 // Proof. At the exchange all are idle, each since the last change that it made of the word. What it put it put before
 // that, for after it, it takes and puts nothing (3). Consider the last change of the stack that was a worker's put. The
@@ -75,6 +76,8 @@ class work_pool {
   work_buf* wait_for_work() noexcept;
   void leave() noexcept;
   void await_others() noexcept;
+  // By who began it: nobody joins any more. Ends a round in which nothing was marked (gc/parked.h).
+  void close_round() noexcept { round_.fetch_or(round::k_finished, std::memory_order_acq_rel); }
   // Somebody waits for work, or an assist asks for some: a hint for those who have plenty.
   bool is_wanted() const noexcept {
     return (round{round_.load(std::memory_order_relaxed)}.idle() != 0 ||

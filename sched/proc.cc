@@ -97,13 +97,22 @@ goroutine* choose_here(p& pp) noexcept {
 void commit_parking(m&, goroutine*, void* arg) noexcept;
 void commit_durable(m&, goroutine* g, void* arg) noexcept;
 
+// To make it ready takes a few loads. Else it may be a stack's first page, or its scan: for that nobody should be kept
+// waiting for what the one who leaves has locked until its parking is committed.
+bool is_prepared_quickly(const m& self, const p& pp, const goroutine& g) noexcept {
+  const std::uint32_t now = scan_epoch.load(std::memory_order_relaxed);
+  if (g.scan.load(std::memory_order_relaxed) != now || self.colour != now) return false;
+  return g.self.high != nullptr || (pp.stacks.has_hot() && !g.is_main);
+}
+
 // From the stack of `g` to whatever is next.
 void leave(m& self, goroutine& g, bool last) noexcept {
   p* pp = own_p(self);
   goroutine* next = nullptr;
   if (pp != nullptr && g.bound == nullptr) {
     next = self.chosen != nullptr ? std::exchange(self.chosen, nullptr) : choose_here(*pp);
-    if (next != nullptr && (next->bound != nullptr || !prepare(self, *pp, *next)))
+    if (next != nullptr &&
+        (next->bound != nullptr || !is_prepared_quickly(self, *pp, *next) || !prepare(self, *pp, *next)))
       self.chosen = std::exchange(next, nullptr);
   }
   // On its way to the loop there is time for a look at the clock.

@@ -121,7 +121,7 @@ region* grow(unsigned shift, std::size_t pool_bytes) noexcept CAIRN_REQUIRES(g_l
 }
 
 bool commit_more(region& r) noexcept CAIRN_REQUIRES(g_lock) {
-  const std::size_t step = std::max<std::size_t>(k_commit_bytes >> r.shift, 1);
+  const std::size_t step = std::max<std::size_t>({k_commit_bytes >> r.shift, r.committed / 8, 1});
   std::size_t n = std::min(step, r.slots - r.committed);
   char* start = r.base + (r.committed << r.shift);
   if (!heap::the_os().commit(start, n << r.shift)) {
@@ -272,7 +272,7 @@ void give_slots(const stack* from, unsigned n) noexcept {
   const unsigned n = take_slots(shift, batch, stack_cache::k_stacks / 2);
   if (n == 0) return {};
   std::reverse_copy(batch, batch + n, cache.hot);  // the lowest address first
-  cache.n = n - 1;
+  cache.n = cache.n_cold = n - 1;
   return cache.hot[n - 1];
 }
 
@@ -283,6 +283,7 @@ void give_slots(const stack* from, unsigned n) noexcept {
   give_slots(cache.hot, k_half);
   std::copy(cache.hot + k_half, cache.hot + cache.n, cache.hot);
   cache.n -= k_half;
+  cache.n_cold -= std::min(cache.n_cold, k_half);
   cache.hot[cache.n++] = s;
 }
 
@@ -343,12 +344,13 @@ void give(stack_cache& cache, stack s) noexcept {
   const unsigned shift = g_shift.load(std::memory_order_relaxed);
   if (cache.n == stack_cache::k_stacks || !is_of(s, shift)) [[unlikely]]
     return give_slow(cache, s, shift);
+  cache.n_cold = std::min(cache.n_cold, cache.n);
   cache.hot[cache.n++] = s;
 }
 
 void flush(stack_cache& cache) noexcept {
   if (cache.n != 0) give_slots(cache.hot, cache.n);
-  cache.n = 0;
+  cache.n = cache.n_cold = 0;
 }
 
 stack take_own(std::size_t bytes) noexcept {

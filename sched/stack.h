@@ -51,6 +51,11 @@ struct stack_cache {
   static constexpr unsigned k_stacks = 32;
   stack hot[k_stacks];
   unsigned n = 0;
+  // So many of them, the first ones, come from the pool, and may have no memory yet; may be more than n.
+  unsigned n_cold = 0;
+
+  // The next one costs no page fault, and no visit to the pool.
+  bool has_hot() const noexcept { return n > n_cold; }
 };
 
 namespace stacks {

@@ -137,6 +137,27 @@ TEST(Stack, TheLastOneGivenIsTheNextOneTaken) {
   EXPECT_EQ(cache.n, 0u);
 }
 
+TEST(Stack, OnlyWhatWasGivenBackIsHot) {
+  stack_cache cache;
+  EXPECT_FALSE(cache.has_hot());
+  stack a = stacks::take(cache);
+  EXPECT_GT(cache.n, 0u);  // more came with it
+  EXPECT_FALSE(cache.has_hot());
+  stack b = stacks::take(cache);
+  EXPECT_FALSE(cache.has_hot());
+  stacks::give(cache, a);
+  EXPECT_TRUE(cache.has_hot());
+  stacks::give(cache, b);
+  a = stacks::take(cache);
+  EXPECT_TRUE(cache.has_hot());
+  b = stacks::take(cache);
+  EXPECT_FALSE(cache.has_hot());
+  stacks::give(cache, a);
+  stacks::give(cache, b);
+  stacks::flush(cache);
+  EXPECT_FALSE(cache.has_hot());
+}
+
 TEST(Stack, AFullCacheKeepsTheNewerHalf) {
   stack_cache taking, giving;
   std::vector<stack> all;
