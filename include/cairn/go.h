@@ -25,6 +25,7 @@
 #include <utility>
 
 #include "cairn/detail/entry.h"
+#include "cairn/detail/object.h"
 
 namespace cairn {
 
@@ -166,9 +167,17 @@ struct task_closure : task_state<R> {
   static void drop_it(closure* base) noexcept { static_cast<task_closure*>(base)->call.destroy(); }
 };
 
+// As allocate_closure.
+template <class C>
+void* allocate_go_closure() {
+  constexpr unsigned k_class = size_class_of(sizeof(C), alignof(C));
+  if constexpr (k_class == 0) return allocate_closure(sizeof(C), alignof(C));
+  else return allocate_small<span_class_of(k_class, false)>(~std::uint64_t{0});
+}
+
 template <class C, class... X>
 C* make_go_closure(X&&... x) {
-  C* made = ::new (allocate_closure(sizeof(C), alignof(C))) C(std::forward<X>(x)...);
+  C* made = ::new (allocate_go_closure<C>()) C(std::forward<X>(x)...);
   shade_if_marking(made, sizeof(C));  // arguments came from the caller's stack
   (keep_in_place(x), ...);            // and were there until now
   return made;
