@@ -168,6 +168,7 @@ TEST(Stack, AFullCacheKeepsTheNewerHalf) {
     EXPECT_EQ(stacks::take(giving).low, all[all.size() - 1 - i].low);
   }
   for (unsigned i = 0; i <= stack_cache::k_stacks / 2; ++i) stacks::give(giving, all[all.size() - 1 - i]);
+  stacks::flush(taking);
   stacks::flush(giving);
   stacks::flush(taking);
   EXPECT_EQ(stacks::read_usage().in_use, 0u);
