@@ -113,7 +113,7 @@ void start_pace(cycle& c) noexcept {
   marking& mark = rt().mark;
   shares::begin();
   mark.triggered = rt().pace.live.load(std::memory_order_relaxed);
-  mark.expected_scan = rt().pace.last_scanned;
+  mark.expected_scan = expected_scan(rt().pace.last_scanned, rt().pace.last_triggered, mark.triggered);
   mark.scanned.store(0, std::memory_order_relaxed);
   mark.credit.store(0, std::memory_order_relaxed);
   mark.guest_marked.store(0, std::memory_order_relaxed);
@@ -232,6 +232,7 @@ void learn_pace(cycle& c, const marker& m) noexcept {
   runtime& r = rt();
   c.scanned_bytes = r.mark.scanned.load(std::memory_order_relaxed);
   r.pace.last_scanned = c.scanned_bytes;
+  r.pace.last_triggered = r.mark.triggered;
   cons_mark::cycle learned;
   learned.allocated = c.record.heap_at_end > r.mark.triggered ? c.record.heap_at_end - r.mark.triggered : 0;
   learned.scanned = c.scanned_bytes + c.roots.stacks + c.roots.globals;

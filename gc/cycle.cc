@@ -435,6 +435,7 @@ bool mark_at_once(cycle& c, const sched::world_stopped& stopped) noexcept {
     return false;
   }
   rt().pace.last_scanned = m.bytes_scanned;
+  rt().pace.last_triggered = c.record.heap_at_start;
   end_stopped(c, m, stopped);
   return true;
 }

@@ -173,6 +173,12 @@ std::size_t cons_mark::runway(std::size_t expected_scan) const {
 
 // Past the expected work the heap is growing: the runway is stretched to the largest work possible, but the
 // heap to no more than what the next cycle's goal would be if everything lived.
+std::size_t expected_scan(std::size_t last_scanned, std::size_t last_triggered, std::size_t triggered) {
+  if (last_triggered == 0 || triggered <= last_triggered) return last_scanned;
+  const double growth = static_cast<double>(triggered) / static_cast<double>(last_triggered);
+  return static_cast<std::size_t>(growth * static_cast<double>(last_scanned));
+}
+
 assist_ratio compute_assist_ratio(const mark_inputs& in) {
   double goal = static_cast<double>(in.goal);
   std::size_t expected = in.expected_scan;

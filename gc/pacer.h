@@ -140,14 +140,19 @@ class cons_mark {
   double last_[k_history] = {};  // oldest first
 };
 
+// What a cycle will scan that begins at a heap of `triggered` bytes, by the last one: of a heap that grows more than of
+// the last, in the same proportion. (A program that builds something up keeps all of it; told of it only when the last
+// cycle's bytes were scanned, assists would let the second cycle end a third above its goal.)
+std::size_t expected_scan(std::size_t last_scanned, std::size_t last_triggered, std::size_t triggered);
+
 struct mark_inputs {
   int gc_percent = 100;
   std::size_t live = 0;  // now
   std::size_t goal = k_no_goal;
   std::size_t triggered = 0;
-  std::size_t scanned = 0;        // so far: heap, stacks, globals
-  std::size_t expected_scan = 0;  // what the last cycle scanned, with today's stacks and globals
-  std::size_t largest_scan = 0;   // if everything allocated that can hold pointers is reachable
+  std::size_t scanned = 0;  // so far: heap, stacks, globals
+  std::size_t expected_scan = 0;
+  std::size_t largest_scan = 0;  // if everything allocated that can hold pointers is reachable
 };
 // What an allocating thread owes: so many bytes of scanning per byte allocated, and its inverse.
 struct assist_ratio {

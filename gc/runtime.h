@@ -65,7 +65,8 @@ struct pacing {
 
   // Of the cycles so far. Owner: the holder of the cycle lock.
   gc::cons_mark cons_mark;
-  std::size_t last_scanned = 0;  // bytes of objects that the last cycle scanned
+  std::size_t last_scanned = 0;    // bytes of objects that the last cycle scanned
+  std::size_t last_triggered = 0;  // the heap when it began
 };
 
 struct counters {

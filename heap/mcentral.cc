@@ -13,10 +13,11 @@ namespace cairn::heap {
 namespace {
 
 // What one refill sweeps at most: spans (Go's figure, some 3 to 5 us when their bits are in the cache), and ns from the
-// second on, looked at every 16 spans. Raising them delays a refill that finds nothing, lowering them grows the heap
-// although garbage is at hand.
+// second on, looked at every 4 spans. Raising them delays a refill that finds nothing, lowering them grows the heap
+// although garbage is at hand. (A ring of 1 KiB messages, of whose spans half are full: p99.9 of an insert 13 us with
+// 8 us here, 8 with 2.)
 constexpr unsigned k_most_swept = 100;
-constexpr std::uint64_t k_most_sweep_ns = 8'000;
+constexpr std::uint64_t k_most_sweep_ns = 2'000;
 
 mspan* hand_out(mspan* s, std::uint32_t h) noexcept {
   if (s == nullptr) return nullptr;
@@ -75,7 +76,7 @@ mspan* mcentral::sweep_for_use(span_list& from, std::uint32_t h, search& so_far)
     mspan* s = from.pop();
     if (s == nullptr) return nullptr;
     if (--so_far.budget == k_most_swept - 2) so_far.second_at = monotonic_ns();
-    if (so_far.budget % 16 == 0 && monotonic_ns() - so_far.second_at > k_most_sweep_ns) so_far.budget = 0;
+    if (so_far.budget % 4 == 0 && monotonic_ns() - so_far.second_at > k_most_sweep_ns) so_far.budget = 0;
     if (sweep(s, h)) return s;
     full_[swept(h)].push(s);
   }

@@ -306,6 +306,14 @@ TEST(Pacer, ConsMarkIgnoresCyclesThatSayNothing) {
   EXPECT_TRUE(std::isfinite(c.ratio()));
 }
 
+TEST(Pacer, ExpectsToScanMoreOfAHeapThatHasGrown) {
+  EXPECT_EQ(expected_scan(0, 0, 3 * k_mib), 0u);
+  EXPECT_EQ(expected_scan(3 * k_mib, 3 * k_mib, 12 * k_mib), 12 * k_mib);
+  EXPECT_EQ(expected_scan(5 * k_mib, 10 * k_mib, 15 * k_mib), 7 * k_mib + k_mib / 2);
+  // Of one that is smaller now: it may be that what lives longest is left.
+  EXPECT_EQ(expected_scan(5 * k_mib, 10 * k_mib, 8 * k_mib), 5 * k_mib);
+}
+
 TEST(Pacer, AssistRatioIsRemainingWorkOverRemainingHeap) {
   mark_inputs in;
   in.live = 150 * k_mib;
