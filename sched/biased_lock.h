@@ -45,6 +45,9 @@ class biased_lock {
  public:
   static constexpr std::uint32_t k_streak = 1000;
 
+  // Another streak: for tests, in which the bias is to come and go more often.
+  explicit biased_lock(std::uint32_t streak = k_streak) noexcept : needed_(streak) {}
+
   // `self`: the caller, in a section; null: a thread without an m.
   void lock(m* self) noexcept {
     if (!try_at_once(self)) [[unlikely]]
@@ -79,8 +82,10 @@ class biased_lock {
   [[gnu::always_inline]] bool take_biased(m* self) noexcept {
     if (self == nullptr) return false;
     window w(*self, this);
-    // Relaxed, all three: see above. Whoever had it last was this same thread.
-    const std::uint64_t v = word_.load(std::memory_order_relaxed);
+    // Acquire: the owner is no older than the word. Else it may be read first, and be this thread though the bias
+    // that is then found is that of another one, who needed no fence to get it. The rest is relaxed: see above. Whoever
+    // had it last was this same thread.
+    const std::uint64_t v = word_.load(std::memory_order_acquire);
     if (owner_.load(std::memory_order_relaxed) != reinterpret_cast<std::uintptr_t>(self)) return false;
     if ((v & (k_biased | k_held)) != k_biased) return false;
     word_.store(v | k_held, std::memory_order_relaxed);
@@ -92,7 +97,7 @@ class biased_lock {
     if (owner_.load(std::memory_order_relaxed) != own) {
       owner_.store(own, std::memory_order_relaxed);
       streak_ = 0;
-    } else if (++streak_ >= k_streak) [[unlikely]] {
+    } else if (++streak_ >= needed_) [[unlikely]] {
       bias(self);
     }
   }
@@ -104,6 +109,7 @@ class biased_lock {
   std::atomic<std::uint64_t> word_{0};
   std::atomic<std::uintptr_t> owner_{0};  // an m, which stays one for ever
   std::uint32_t streak_ = 0;              // of the owner; of who holds the lock
+  const std::uint32_t needed_;
 };
 
 }  // namespace cairn::sched
