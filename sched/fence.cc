@@ -8,6 +8,9 @@
 
 #include <cerrno>
 
+#include "heap/fatal.h"
+#include "heap/pause.h"
+
 namespace cairn::sched {
 
 std::atomic<bool> has_fence_for_all{false};
@@ -16,15 +19,23 @@ bool prepare_fence() noexcept {
   const int saved_errno = errno;
   const bool is_there = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
   errno = saved_errno;
-  has_fence_for_all.store(is_there, std::memory_order_relaxed);
+  if (is_there) has_fence_for_all.store(true, std::memory_order_relaxed);
   return is_there;
 }
 
 void fence_other_threads() noexcept {
+  if (!has_fence_for_all.load(std::memory_order_relaxed)) {
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    return;
+  }
   const int saved_errno = errno;
-  if (has_fence_for_all.load(std::memory_order_relaxed))
-    syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
-  else std::atomic_thread_fence(std::memory_order_seq_cst);
+  while (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0) {
+    // No memory for the set of processors, for now. Anything else is for good: a filter of system calls (seccomp)
+    // that was installed when others relied on the fence already.
+    if (errno != ENOMEM)
+      heap::fatal_error("membarrier() is refused, which was there when the runtime started");
+    heap::yield_cpu();
+  }
   errno = saved_errno;
 }
 

@@ -9,14 +9,17 @@
 
 namespace cairn::sched {
 
-// Once, before the first P is used. False where the system forbids it.
+// Before the first P is used. False where the system forbids it.
 bool prepare_fence() noexcept;
 
-// Written by prepare_fence; read by anybody. Relaxed: who reads it early goes without.
+// Set by prepare_fence, for ever; read by anybody. Relaxed: who reads it early goes without. Who has seen what was done
+// because it is set sees it set, too: that is one word's coherence.
 extern std::atomic<bool> has_fence_for_all;
 
 // What the sequentially consistent fence of each other thread would do: each of them either has made all its stores up
 // to some point of this call visible, or sees what the caller stored before it.
+// Ends the process with a message where the system forbids it later: nothing can be done instead, and going on would
+// break what was relied upon.
 void fence_other_threads() noexcept;
 
 }  // namespace cairn::sched
