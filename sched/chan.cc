@@ -356,11 +356,15 @@ chan_status chan_recv(chan_core* c, void* slot) {
   return communicate<false, true>(self, *c, slot);
 }
 
+bool chan_may_take(const chan_core* c) noexcept {
+  return c != nullptr && (may_be_sent_to(*c) || (fence_before_look(), may_be_sent_to(*c)));
+}
+
 chan_status chan_try_send(chan_core* c, const void* element) {
   m& self = come_in();
   if (c == nullptr) return chan_status::blocked;
   check_bubble(*c, "send on");
-  if (!may_be_sent_to(*c)) return chan_status::blocked;
+  if (!chan_may_take(c)) return chan_status::blocked;
   return communicate<true, false>(self, *c, const_cast<void*>(element));
 }
 
@@ -369,7 +373,7 @@ chan_status chan_try_recv(chan_core* c, void* slot) {
   if (c == nullptr) return chan_status::blocked;
   check_bubble(*c, "receive on");
   // A channel is not opened again: found open after it was found empty, it was open then.
-  if (has_none(*c)) {
+  if (has_none(*c) && (fence_before_look(), has_none(*c))) {
     if (!c->closed.load(std::memory_order_acquire)) return chan_status::blocked;
     // Elements may have come between the first look and the close, but none after it.
     if (has_none(*c)) return chan_status::closed;
@@ -377,7 +381,6 @@ chan_status chan_try_recv(chan_core* c, void* slot) {
   return communicate<false, false>(self, *c, slot);
 }
 
-bool chan_may_take(const chan_core* c) noexcept { return c != nullptr && may_be_sent_to(*c); }
 bool chan_is_closed(const chan_core* c) noexcept {
   return c != nullptr && c->closed.load(std::memory_order_acquire);
 }

@@ -31,7 +31,8 @@
 //
 // Without the lock. `count`, `closed` and the first places are written under the lock (release) and may be read
 // without it (acquire). A full channel does not become closed and then ready to be sent to; an empty one that is
-// not closed now was not closed when it was found empty. So one look suffices for try_send and try_recv. A select
+// not closed now was not closed when it was found empty. So one look suffices for try_send and try_recv, after a
+// fence, as unlocking is none: the look might come before the stores of what the same thread did last. A select
 // with a default needs one moment in which none of its cases was ready: the lock's word says whether somebody holds
 // it, and changes with every use; if none was held, nor has changed since before the looks, there was one.
 //
@@ -129,6 +130,10 @@ inline bool has_none(const chan_core& c) noexcept {
 inline bool may_be_received_from(const chan_core& c) noexcept {
   return !has_none(c) || c.closed.load(std::memory_order_acquire);
 }
+// Before a look from which the program will learn that there is nothing: what the thread has sent and received before
+// leaves its store buffer. Of two who send, and then look at what the other one has sent, one finds it. (Who
+// takes the lock needs no such fence: who comes later has seen all that was done before.)
+inline void fence_before_look() noexcept { std::atomic_thread_fence(std::memory_order_seq_cst); }
 
 // Its owner goes on. In a section, or on a thread without an m; `w` may be gone afterwards.
 void wake(chan_wait& w) noexcept;

@@ -86,8 +86,20 @@ struct glance {
   bool none_was_ready;  // at one moment
 };
 
+// After each was looked at. True: at one moment from the fence on none was ready. See sched/chan.h.
+bool none_is_ready(cases_of cases, std::size_t live) noexcept {
+  heap::maybe_delay("select.glance");
+  fence_before_look();
+  if (live == 1) return !may_go_on(cases[cases[0].poll]);
+  for (std::size_t i = 0; i < live; ++i) {
+    const chan_case& k = cases[cases[i].poll];
+    if (k.channel->lock.version() != k.version) return false;
+  }
+  return true;
+}
+
 // Tries those that look ready, each for itself. In a section.
-glance try_each(cases_of cases, std::size_t live) noexcept {
+glance try_each(cases_of cases, std::size_t live, bool has_default) noexcept {
   bool stood_still = true;
   for (std::size_t i = 0; i < live; ++i) {
     const std::size_t at = cases[i].poll;
@@ -103,15 +115,9 @@ glance try_each(cases_of cases, std::size_t live) noexcept {
     if (status != chan_status::blocked) return {{at, status}, false};
     stood_still = false;
   }
-  // A single one needs no second look: see sched/chan.h.
-  if (live > 1 && stood_still) {
-    heap::maybe_delay("select.glance");
-    for (std::size_t i = 0; i < live && stood_still; ++i) {
-      const chan_case& k = cases[cases[i].poll];
-      stood_still = k.channel->lock.version() == k.version;
-    }
-  }
-  return {{cases.size(), chan_status::blocked}, live <= 1 || stood_still};
+  const bool none_was_ready = live == 0 ||
+                              (has_default && (stood_still || live == 1) && none_is_ready(cases, live));
+  return {{cases.size(), chan_status::blocked}, none_was_ready};
 }
 
 // cases[0 .. live).lock_rank becomes the order of their channels' addresses. At depth 0.
@@ -284,12 +290,12 @@ selected select_cases(chan_case* first, std::size_t n, bool has_default) {
     runtime_section section;
     live = shuffle(cases, in_bubble);
     if (in_bubble == 0) [[likely]]
-      seen = try_each(cases, live);
+      seen = try_each(cases, live, has_default);
   }
   if (in_bubble != 0) [[unlikely]] {
     check_bubbles(cases);
     runtime_section section;
-    seen = try_each(cases, live);
+    seen = try_each(cases, live, has_default);
   }
   if (seen.result.status != chan_status::blocked) return seen.result;
   if (has_default && seen.none_was_ready) return seen.result;

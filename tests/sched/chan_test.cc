@@ -10,12 +10,14 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
+#include <optional>
 #include <thread>
 #include <vector>
 
 #include "cairn/chan.h"
 #include "cairn/go.h"
 #include "cairn/run.h"
+#include "cairn/select.h"
 #include "scale.h"
 
 namespace {
@@ -55,6 +57,52 @@ TEST(ChanOffer, WakesAReceiverFromAThreadThatIsNotAttached) {
       cairn::blocking([&] { outside.join(); });
       EXPECT_FALSE(attached);
     }
+  });
+}
+
+// Each sends to its own channel, then looks at the other one's: whoever sends later finds what the other one has
+// sent. Neither look takes a lock.
+template <class Look>
+void send_both_and_look(Look look) {
+  const auto a = cairn::make_chan<int>(1), b = cairn::make_chan<int>(1);
+  const auto rounds = static_cast<int>(test_count(20'000));
+  std::atomic<int> round{0}, done{0}, found{0};
+  const auto play = [&](const cairn::chan<int>& own, const cairn::chan<int>& others, bool leads) {
+    cairn::attach_thread attached;
+    for (int i = 1; i <= rounds; ++i) {
+      if (leads) round.store(i);
+      while (round.load() != i) std::this_thread::yield();
+      own.send(i);
+      if (look(others)) found.fetch_add(1);
+      done.fetch_add(1);
+      while (done.load() < 2 * i) std::this_thread::yield();
+      if (!leads) continue;
+      if (found.exchange(0) == 0) std::abort();
+      own.try_recv();
+      others.try_recv();
+    }
+  };
+  std::thread one([&] { play(a, b, true); }), two([&] { play(b, a, false); });
+  one.join();
+  two.join();
+}
+
+TEST(ChanWithoutTheLock, FindsByTryRecvWhatWasSentBefore) {
+  send_both_and_look([](const cairn::chan<int>& c) { return c.try_recv().ok; });
+}
+
+TEST(ChanWithoutTheLock, FindsByTrySendThatItIsFull) {
+  send_both_and_look([](const cairn::chan<int>& c) { return !c.try_send(0); });
+}
+
+TEST(ChanWithoutTheLock, FindsBySelectWhatWasSentBefore) {
+  send_both_and_look([](const cairn::chan<int>& c) {
+    return cairn::select(cairn::on_recv(c, [](std::optional<int>) {}), cairn::on_default([] {})) == 0;
+  });
+  const auto never = cairn::make_chan<int>(1);
+  send_both_and_look([&never](const cairn::chan<int>& c) {
+    return cairn::select(cairn::on_recv(never, [](std::optional<int>) {}),
+                         cairn::on_recv(c, [](std::optional<int>) {}), cairn::on_default([] {})) == 1;
   });
 }
 
