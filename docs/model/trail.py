@@ -3,7 +3,7 @@
 # SPDX-FileCopyrightText: The Cairn authors
 """Condenses a replay by Spin: one line for each step that changes the state.
 
-  spin FLAGS -t -p -g -l cycle.pml | trail.py cycle.pml
+  spin FLAGS -t -p -g -l MODEL | trail.py MODEL
 
 Columns: Spin's step, who takes it, the part of the model (an inline's name, or the comment above the line), changes.
 """
@@ -12,9 +12,12 @@ import sys
 
 STEP = re.compile(r"\s*(\d+):\tproc\s+(\d+) \((\w+):\d+\) \S+:(\d+) \(state \d+\)")
 VALUE = re.compile(r"\t\t(?:\w+\(\d+\):)?([\w\[\]]+) = (\d+)")
-LOCAL = {"c", "v", "k", "r", "me", "p", "seen", "marking", "marked", "was_black", "pend"}
+LOCAL = {"c", "v", "k", "r", "me", "p", "seen", "marking", "marked", "was_black", "pend", "o", "k"}
 SETS = {"mark", "alloc", "work", "unswept", "buffer[0]", "buffer[1]"}
-HELPERS = {"drain", "record", "reach", "occupy", "find_free", "pick_cell", "pick_value"}
+# Of lock.pml: what only assertions look at, and store buffers. Their lengths are shown, and entries when they reach
+# memory.
+UNSHOWN = re.compile(r"calls|releases|ended|what\[|value\[")
+HELPERS = {"store", "drain", "record", "reach", "occupy", "find_free", "pick_cell", "pick_value"}
 
 
 def labels(model):
@@ -34,6 +37,11 @@ def labels(model):
 
 
 def shown(name, value):
+    if name == "word":
+        flags = [text for bit, text in ((1, "held"), (2, "biased")) if int(value) & bit]
+        return " ".join([str(int(value) >> 2)] + flags)
+    if name == "owner":
+        return f"thread {int(value) // 2 - 1}" + " ending" * (int(value) & 1) if int(value) > 1 else "none"
     if name not in SETS:
         return value
     return "{" + ",".join(str(o) for o in range(1, 8) if int(value) >> o & 1) + "}"
@@ -50,7 +58,7 @@ def read(lines, label):
                 steps.append([number, (process, int(pid)), "", {}])
             steps[-1][2] = steps[-1][2] or label[int(at)]
         match = VALUE.match(line)
-        if not match or not steps or match.group(1) in LOCAL:
+        if not match or not steps or match.group(1) in LOCAL or UNSHOWN.match(match.group(1)):
             continue
         name, value = match.groups()
         before = values.get(name, "0")
@@ -68,6 +76,7 @@ def main():
     collector = next((pid for _, (process, pid), _, _ in steps if process == "collector"), 0)
     for number, (process, pid), what, changes in steps:
         who = f"fiber {pid - collector - 1}" if process == "fiber" else process
+        who = f"thread {pid - 2}" if process == "thread" else who
         text = ", ".join(f"{n}: {shown(n, a)} -> {shown(n, b)}" for n, (a, b) in changes.items() if a != b)
         if text:
             print(f"{number:>6}  {who:<10} {what:<40}  {text}")
