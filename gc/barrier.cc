@@ -30,6 +30,7 @@
 // and that nothing protects it. Threads that use managed pointers are attached (gc_ptr.h says so).
 #include "gc/barrier.h"
 
+#include <atomic>
 #include <cstring>
 #include <utility>
 
@@ -45,6 +46,11 @@ namespace cairn::gc {
 namespace {
 
 constexpr unsigned k_buffer_words = sizeof(sched::barrier_buffer::words) / sizeof(void*);
+
+// Between reading a pointer in the heap and looking up what it points to. Else the end of the heap may be read first,
+// and be an older one than the pointer: the word would count as none of the heap's. Acquire: with the fence at the end
+// of a refill (heap/mcache.cc). x86-64 keeps loads in order by itself.
+void after_pointers() noexcept { std::atomic_thread_fence(std::memory_order_acquire); }
 
 void add(work_writer& out, const void* p) noexcept {
   const auto word = reinterpret_cast<std::uintptr_t>(p);
@@ -90,6 +96,7 @@ void hand_over(sched::barrier_buffer& b) noexcept {
 }
 
 [[gnu::always_inline]] inline void record(sched::m& self, const void* p) noexcept {
+  after_pointers();
   if (!heap::g_space.contains(reinterpret_cast<std::uintptr_t>(p))) return;
   sched::barrier_buffer& b = self.barrier;
   if (b.n == k_buffer_words) [[unlikely]]
@@ -128,6 +135,7 @@ namespace cairn::detail {
 namespace {
 
 [[gnu::cold, gnu::noinline]] void record_unattached(const void* old, const void* value) noexcept {
+  gc::after_pointers();
   gc::work_writer out(gc::rt().work);
   gc::add(out, old);
   gc::add(out, value);
@@ -173,6 +181,7 @@ namespace {
 void barrier_slow(const void* slot, const void* old, const void* value, const char* type) noexcept {
   const void* kept = old;
   asm("" : "+r"(kept));  // no compiler derives it from what the look below computes of `old`
+  gc::after_pointers();
   // All stacks are black and nothing is to be checked: the frequent case.
   if (__atomic_load_n(&cairn_barrier_flags, __ATOMIC_RELAXED) == gc::k_marking && gc::is_no_news(old))
       [[likely]]
@@ -186,8 +195,11 @@ void bulk_barrier_slow(const void* first, std::size_t bytes) noexcept {
   if (self == nullptr) {
     if (!gc::barrier_is_on()) return;
     gc::work_writer out(gc::rt().work);
-    for (std::size_t i = 0; i < bytes / sizeof(void*); ++i)
-      gc::add(out, __atomic_load_n(&words[i], __ATOMIC_RELAXED));
+    for (std::size_t i = 0; i < bytes / sizeof(void*); ++i) {
+      const void* word = __atomic_load_n(&words[i], __ATOMIC_RELAXED);
+      gc::after_pointers();
+      gc::add(out, word);
+    }
     return;
   }
   // A piece at a time: a handshake waits for no more than that.

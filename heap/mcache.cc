@@ -12,7 +12,10 @@
 namespace cairn::heap {
 namespace {
 
-// The seqlock's write side. Release: a reader that sees the even value sees what was written before it.
+// The seqlock's write side. Release: a reader that sees the even value sees what was written before it. A fence, not a
+// store, because it also publishes the slots: whoever finds a pointer to one, stored by the program in any order later,
+// finds them zeroed, and their span's entries in the tables. With the fences in gc/barrier.cc, and with markers, whose
+// looks depend on the address.
 class version_guard {
  public:
   explicit version_guard(mcache& c) noexcept : c_(c) {
@@ -20,7 +23,8 @@ class version_guard {
     std::atomic_thread_fence(std::memory_order_release);
   }
   ~version_guard() {
-    c_.version.store(c_.version.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+    std::atomic_thread_fence(std::memory_order_release);
+    c_.version.store(c_.version.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   }
 
  private:

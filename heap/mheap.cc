@@ -66,6 +66,7 @@ void mheap::publish(mspan* s) noexcept {
   g_space.masks[first].store(0, std::memory_order_relaxed);
   g_space.spans[first].store(s, std::memory_order_release);  // pairs with space::span_at
   for (std::size_t i = 0; i < s->pages; ++i)
+    // Release: who finds the entry, by a word that is no pointer yet, finds the span. Of its objects see mcache.cc.
     g_space.info[first + i].store(page_info::make(s->span_class, i).word, std::memory_order_release);
 }
 

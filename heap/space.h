@@ -110,7 +110,8 @@ struct space {
   }
 
   page_info info_of(std::size_t page) const noexcept {
-    // Pairs with the release in mheap::publish: who got a pointer to an object sees its span's entry.
+    // Pairs with the fence at the end of mcache's refill and allocate_large: who got a pointer to an object sees its
+    // span's entry, at an address that depends on that pointer.
     return {info[page].load(std::memory_order_relaxed)};
   }
   // First page of the span that `page` lies in; `i` is the entry of `page`, in use.

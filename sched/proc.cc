@@ -58,8 +58,10 @@ void scan_before_run(goroutine& g) noexcept {
 // Before the goroutine runs here: it and the thread are black if anybody is. See goroutine.h.
 inline void match_colours(m& self, goroutine& g) noexcept {
   const std::uint32_t now = scan_epoch.load(std::memory_order_relaxed);
-  // Acquire: with the release of who scanned it, and has read its record and its stack.
-  if (g.scan.load(std::memory_order_acquire) != now || self.colour != now) [[unlikely]]
+  // Acquire: with the release of who scanned it, and has read its record and its stack. Sequentially consistent, for it
+  // comes after the store that made it runnable (release, in start), too: with the fence in hold. (On x86-64 the CAS by
+  // which it was taken from its queue lies between; on AArch64 a load of this order waits for releasing stores.)
+  if (g.scan.load(std::memory_order_seq_cst) != now || self.colour != now) [[unlikely]]
     blacken_both(self, g);
 }
 
@@ -469,6 +471,7 @@ void hold(goroutine& g) noexcept {
     heap::relax(spins);
   }
   // Before the caller looks whether it waits: who makes it runnable says so first, and it is held then before it runs.
+  // With match_colours.
   std::atomic_thread_fence(std::memory_order_seq_cst);
 }
 

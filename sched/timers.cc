@@ -222,7 +222,7 @@ std::size_t timers::zombies() const noexcept { return zombies_.load(std::memory_
 // ---- start, stop, reset ----
 
 void timers::publish_earliest() noexcept {
-  // Release: pairs with earliest().
+  // Release: pairs with earliest(). Who starts a timer that the sleeper has to know of fences behind this.
   earliest_.store(count_.load(std::memory_order_relaxed) == 0 ? k_never : entries_[0].when,
                   std::memory_order_release);
 }

@@ -116,8 +116,9 @@ class timers {
   timer_change reset(timer& t, std::int64_t when, std::int64_t period = 0) noexcept CAIRN_EXCLUDES(lock_);
 
   // A lower bound of the time of the next timer, k_never if there is none. Lock-free. Never too late for timers whose
-  // start happened before.
-  std::int64_t earliest() const noexcept { return earliest_.load(std::memory_order_acquire); }
+  // start happened before. Sequentially consistent, for the sleeper, which looks here after it has said until when it
+  // sleeps (sched/sleeper.h); it costs what an acquire does.
+  std::int64_t earliest() const noexcept { return earliest_.load(std::memory_order_seq_cst); }
 
   // Runs timers that are due at `now`, at most k_most_at_once, and returns earliest(). If that is not after `now`
   // there may be more to run: end the section, so that handshakes are answered, and call again. Any thread may call.

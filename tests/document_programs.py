@@ -6,7 +6,7 @@
   tests/document_programs.py OUTPUT FILE.md...     (at configure time)
       writes OUTPUT/<file>_<n>.cc for every block ```cpp with a main(), and OUTPUT/<file>_<n>.expected when the next
       block is ```text: what the program prints; prints the names <file>_<n>, separated by semicolons
-  tests/document_programs.py --run PROGRAM EXPECTED
+  tests/document_programs.py --run EXPECTED PROGRAM [ARGUMENT...]
       runs PROGRAM and compares what it prints with the file EXPECTED
 """
 import os
@@ -48,10 +48,10 @@ def extract(output, documents):
     print(";".join(names), end="")
 
 
-def run(program, expected):
+def run(expected, *command):
     with open(expected, encoding="utf-8") as file:
         wanted = file.read()
-    result = subprocess.run([program], stdout=subprocess.PIPE, text=True, check=False)
+    result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if result.returncode != 0 or result.stdout != wanted:
         return f"exit status {result.returncode}\n--- printed\n{result.stdout}--- expected\n{wanted}"
     return None

@@ -146,11 +146,10 @@ TEST(GoroutineRoot, WhatAnEndedGoroutineHeldDies) {
 
 // ---- registers --------------------------------------------------------------------------------------------
 
-#if defined(__x86_64__)
-
 // std::uintptr_t cairn_test_hold_in_R(hidden, park, arg): calls park(arg) with ~hidden in the callee-saved register R
 // and nowhere else; returns what R holds then, hidden again.
 // clang-format off
+#if defined(__x86_64__)
 #define CAIRN_TEST_HOLD_IN(reg)                                             \
   asm(".pushsection .text\n.globl cairn_test_hold_in_" #reg "\n"            \
       ".hidden cairn_test_hold_in_" #reg "\n"                              \
@@ -166,15 +165,46 @@ TEST(GoroutineRoot, WhatAnEndedGoroutineHeldDies) {
       ".size cairn_test_hold_in_" #reg ", .-cairn_test_hold_in_" #reg "\n"   \
       ".popsection\n");                                                    \
   extern "C" std::uintptr_t cairn_test_hold_in_##reg(std::uintptr_t, void (*)(void*), void*);
+#else
+// `reg` is saved as it is, `move` names it as an operand of fmov or mov.
+#define CAIRN_TEST_HOLD_IN_BY(reg, move)                                    \
+  asm(".pushsection .text\n.globl cairn_test_hold_in_" #reg "\n"            \
+      ".hidden cairn_test_hold_in_" #reg "\n"                              \
+      ".type cairn_test_hold_in_" #reg ", %function\n"                     \
+      "cairn_test_hold_in_" #reg ":\n\t.cfi_startproc\n\t"                  \
+      "stp x29, x30, [sp, #-32]!\n\t.cfi_def_cfa_offset 32\n\t"            \
+      ".cfi_offset x29, -32\n\t.cfi_offset x30, -24\n\t"                   \
+      "mov x29, sp\n\t"                                                    \
+      "str " #reg ", [sp, #16]\n\t.cfi_offset " #reg ", -16\n\t"           \
+      "mvn x0, x0\n\t" #move " " #reg ", x0\n\t"                          \
+      "mov x0, x2\n\tblr x1\n\t"                                          \
+      #move " x0, " #reg "\n\tmvn x0, x0\n\t"                             \
+      "ldr " #reg ", [sp, #16]\n\t.cfi_restore " #reg "\n\t"               \
+      "ldp x29, x30, [sp], #32\n\t.cfi_def_cfa_offset 0\n\t"               \
+      "ret\n\t.cfi_endproc\n"                                             \
+      ".size cairn_test_hold_in_" #reg ", .-cairn_test_hold_in_" #reg "\n"   \
+      ".popsection\n");                                                    \
+  extern "C" std::uintptr_t cairn_test_hold_in_##reg(std::uintptr_t, void (*)(void*), void*);
+#define CAIRN_TEST_HOLD_IN(reg) CAIRN_TEST_HOLD_IN_BY(reg, mov)
+#endif
 // clang-format on
 
 }  // namespace
+#if defined(__x86_64__)
 CAIRN_TEST_HOLD_IN(rbx)
 CAIRN_TEST_HOLD_IN(rbp)
 CAIRN_TEST_HOLD_IN(r12)
 CAIRN_TEST_HOLD_IN(r13)
 CAIRN_TEST_HOLD_IN(r14)
 CAIRN_TEST_HOLD_IN(r15)
+#else
+CAIRN_TEST_HOLD_IN(x19)
+CAIRN_TEST_HOLD_IN(x21)
+CAIRN_TEST_HOLD_IN(x24)
+CAIRN_TEST_HOLD_IN(x28)
+CAIRN_TEST_HOLD_IN_BY(d8, fmov)
+CAIRN_TEST_HOLD_IN_BY(d15, fmov)
+#endif
 namespace {
 
 using hold_in_register = std::uintptr_t (*)(std::uintptr_t, void (*)(void*), void*);
@@ -219,13 +249,16 @@ void expect_kept(hold_in_register hold) {
 
 TEST(GoroutineRoot, CalleeSavedRegistersOfAParkedOneCount) {
   on_one_and_two_procs([] {
+#if defined(__x86_64__)
     for (hold_in_register hold : {cairn_test_hold_in_rbx, cairn_test_hold_in_rbp, cairn_test_hold_in_r12,
                                   cairn_test_hold_in_r13, cairn_test_hold_in_r14, cairn_test_hold_in_r15})
+#else
+    for (hold_in_register hold : {cairn_test_hold_in_x19, cairn_test_hold_in_x21, cairn_test_hold_in_x24,
+                                  cairn_test_hold_in_x28, cairn_test_hold_in_d8, cairn_test_hold_in_d15})
+#endif
       expect_kept(hold);
   });
 }
-
-#endif  // __x86_64__
 
 // ---- deep stacks ------------------------------------------------------------------------------------------
 

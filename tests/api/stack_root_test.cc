@@ -116,8 +116,6 @@ TEST(StackRoot, WhatIsOnlyInAJumpedOverFrameMayDieAndTheRestLives) {
 
 // ---- registers --------------------------------------------------------------------------------------------
 
-#if defined(__x86_64__)
-
 // An address in a form that the collector does not know.
 struct halves {
   std::uintptr_t high, low;
@@ -156,6 +154,8 @@ void expect_register_keeps(Hold hold) {
     EXPECT_TRUE(good);
   }
 }
+
+#if defined(__x86_64__)
 
 // The pointer is put together in %rax. `take` moves it to where it is to be, `give` back to %rax.
 #define CAIRN_TEST_HOLD(take, give, ...)                                                                 \
@@ -219,6 +219,43 @@ TEST(RegisterRoot, TheRedZoneCounts) {
                                         "movq -64(%%rsp), %%rax\n\t movq %%r8, -64(%%rsp)", "r8"));
 }
 
+#else
+
+// The pointer is put together in x0. `take` moves it to where it is to be, `give` back to x0.
+#define CAIRN_TEST_HOLD(take, give, ...)                                                              \
+  [](register_test & t) __attribute__((noinline)) {                                                   \
+    register std::uintptr_t p asm("x0");                                                              \
+    asm volatile(                                                                                     \
+        "ldp x0, x1, [%[hidden]]\n\t mvn x0, x0\n\t mvn x1, x1\n\t mov w1, w1\n\t orr x0, x0, x1\n\t" \
+        "mov x1, #0\n\t" take                                                                         \
+        "\n\t mov x0, #0\n\t mov w1, #1\n\t str w1, [%[ready]]\n"                                     \
+        "1: yield\n\t ldr w1, [%[release]]\n\t cbz w1, 1b\n\t" give                                   \
+        : "=&r"(p)                                                                                    \
+        : [hidden] "r"(&t.hidden), [ready] "r"(&t.ready), [release] "r"(&t.release)                   \
+        : "x1", "memory", "cc", __VA_ARGS__);                                                         \
+    return reinterpret_cast<cell*>(p);                                                                \
+  }
+
+TEST(RegisterRoot, GeneralRegistersCount) {
+  expect_register_keeps(CAIRN_TEST_HOLD("mov x20, x0", "mov x0, x20", "x20"));
+  expect_register_keeps(CAIRN_TEST_HOLD("mov x28, x0", "mov x0, x28", "x28"));
+  expect_register_keeps(CAIRN_TEST_HOLD("mov x9, x0", "mov x0, x9", "x9"));
+  expect_register_keeps(CAIRN_TEST_HOLD("mov x17, x0", "mov x0, x17", "x17"));
+  expect_register_keeps(CAIRN_TEST_HOLD("mov x30, x0", "mov x0, x30", "x30"));
+}
+
+TEST(RegisterRoot, AnInteriorAddressInARegisterCounts) {
+  expect_register_keeps(CAIRN_TEST_HOLD("add x13, x0, #20", "sub x0, x13, #20", "x13"));
+}
+
+TEST(RegisterRoot, VectorRegistersCount) {
+  expect_register_keeps(CAIRN_TEST_HOLD("fmov d0, x0", "fmov x0, d0", "v0"));
+  expect_register_keeps(CAIRN_TEST_HOLD("fmov d8, x0", "fmov x0, d8", "v8"));
+  expect_register_keeps(CAIRN_TEST_HOLD("movi v31.2d, #0\n\t mov v31.d[1], x0", "mov x0, v31.d[1]", "v31"));
+}
+
+#endif
+
 // The same on the thread that collects: the pointer lies in a callee-saved register while collect() runs.
 TEST(RegisterRoot, RegistersOfTheCollectingThreadCount) {
   cell* c = make_list(3, 50);
@@ -227,7 +264,6 @@ TEST(RegisterRoot, RegistersOfTheCollectingThreadCount) {
   asm volatile("" : "+r"(c));
   EXPECT_TRUE(is_list(c, 3, 50));
 }
-#endif
 
 // ---- static data ------------------------------------------------------------------------------------------
 

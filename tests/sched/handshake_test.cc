@@ -394,10 +394,54 @@ TEST(Handshake, AValueInTheRedZoneIsSeen) {
   });
 }
 
+#elif defined(__aarch64__)
+TEST(Handshake, AValueInAGeneralRegisterIsSeen) {
+  if (k_signals_deferred) GTEST_SKIP() << "the thread is not interrupted in its loop";
+  expect_visible(1, [](m& me, std::atomic<m*>& where, std::atomic<bool>& stop) {
+    std::uintptr_t value = secret(1);
+    where.store(&me);
+    asm volatile(
+        "mov x9, %[value]\n\t"
+        "mov %[value], #0\n"
+        "1:\tldrb w10, %[stop]\n\t"
+        "cbz w10, 1b\n\t"
+        "mov x9, #0\n"
+        : [value] "+&r"(value)
+        : [stop] "Q"(stop)
+        : "x9", "x10", "memory");
+  });
+}
+
+// In the half that calls do not preserve.
+TEST(Handshake, AValueInAVectorRegisterIsSeen) {
+  if (k_signals_deferred) GTEST_SKIP() << "the thread is not interrupted in its loop";
+  expect_visible(2, [](m& me, std::atomic<m*>& where, std::atomic<bool>& stop) {
+    std::uintptr_t value = secret(2);
+    where.store(&me);
+    asm volatile(
+        "movi v11.2d, #0\n\t"
+        "mov v11.d[1], %[value]\n\t"
+        "mov %[value], #0\n"
+        "1:\tldrb w10, %[stop]\n\t"
+        "cbz w10, 1b\n\t"
+        "movi v11.2d, #0\n"
+        : [value] "+&r"(value)
+        : [stop] "Q"(stop)
+        : "x10", "v11", "memory");
+  });
+}
+#endif
+
+#if defined(__x86_64__)
+#define CAIRN_TEST_PRESERVED "r14"
+#elif defined(__aarch64__)
+#define CAIRN_TEST_PRESERVED "x21"
+#endif
+
 // Callee-saved registers at a parking call, and at a section's end.
 TEST(Handshake, ACalleeSavedRegisterIsSeenInTheSafeState) {
   expect_visible(4, [](m& me, std::atomic<m*>& where, std::atomic<bool>& stop) {
-    register std::uintptr_t value asm("r14") = secret(4);
+    register std::uintptr_t value asm(CAIRN_TEST_PRESERVED) = secret(4);
     asm volatile("" : "+r"(value));
     in_safe_state(me, [&] {
       where.store(&me);
@@ -406,7 +450,6 @@ TEST(Handshake, ACalleeSavedRegisterIsSeenInTheSafeState) {
     asm volatile("" : "+r"(value));
   });
 }
-#endif
 
 TEST(Handshake, AValueOnTheStackIsSeenAtASectionsEnd) {
   expect_visible(5, [](m& me, std::atomic<m*>& where, std::atomic<bool>& stop) {

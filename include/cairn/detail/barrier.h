@@ -13,6 +13,10 @@
 // `old` between them. The portable form, which ThreadSanitizer needs to see the accesses, is for builds whose
 // handshakes wait for a poll instead of interrupting.
 //
+// A processor may perform the three in another order (AArch64, and x86-64 the last two), but only as far as others see
+// it: an interruption finds them done up to one of them. What others have to see of a store, and when, is said where
+// they look (gc/barrier.cc).
+//
 // Constructing counts as overwriting, because a gc_ptr has no destructor that could have told the collector that the
 // word's last value is gone. The exception is a word on the caller's own stack: there what a scope leaves behind is
 // forgotten silently anyway, and what comes in is on the stack already. (Default construction has no barrier, see
@@ -30,9 +34,6 @@
 #include "cairn/detail/entry.h"
 
 #if CAIRN_TSAN && !defined(CAIRN_PORTABLE_BARRIER)
-#define CAIRN_PORTABLE_BARRIER 1
-#endif
-#if !defined(__x86_64__) && !defined(__aarch64__) && !defined(CAIRN_PORTABLE_BARRIER)
 #define CAIRN_PORTABLE_BARRIER 1
 #endif
 
@@ -188,30 +189,62 @@ template <class T>
   return true;
 }
 
-#else
+#elif !defined(CAIRN_PORTABLE_BARRIER)
 
-// Reads the flag while `old` and `value` are in registers.
+// One statement here, too, hence not the compiler's own exchange: that may be a call (-moutline-atomics), around which
+// the compiler may keep what was replaced in memory. ldaxr with stlxr is sequentially consistent, whatever is asked.
 template <class T>
-[[gnu::always_inline]] inline bool is_wanted(T* old, T* value) noexcept {
-#if defined(CAIRN_PORTABLE_BARRIER)
-  static_cast<void>(old);
-  static_cast<void>(value);
-  __atomic_signal_fence(__ATOMIC_SEQ_CST);
-  return stores_are_watched();
-#else
-  unsigned flags;
-  asm volatile("ldrb %w[flags], %[source]"
-               : [flags] "=&r"(flags), "+r"(old), "+r"(value)
-               : [source] "Q"(cairn_barrier_flags)
-               : "memory");
-  return flags != 0;
-#endif
+[[gnu::always_inline]] inline T* exchange_word(T*& slot, T* value, int) noexcept {
+  T* old;
+  unsigned flags;  // at first whether the exclusive store failed
+  asm volatile(
+      "1:\n\t"
+      "ldaxr %[old], %[slot]\n\t"
+      "stlxr %w[flags], %[value], %[slot]\n\t"
+      "cbnz %w[flags], 1b\n\t"
+      "ldrb %w[flags], %[source]"
+      : [slot] "+Q"(slot), [old] "=&r"(old), [flags] "=&r"(flags)
+      : [value] "r"(value), [source] "Q"(cairn_barrier_flags)
+      : "memory");
+  if (flags != 0) [[unlikely]]
+    tell(slot, old, value);
+  return old;
 }
+
+template <class T>
+[[gnu::always_inline]] inline bool compare_exchange_word(T*& slot, T*& expected, T* desired, bool, int,
+                                                         int) noexcept {
+  T* old;
+  unsigned flags, done;
+  asm volatile(
+      "1:\n\t"
+      "ldaxr %[old], %[slot]\n\t"
+      "cmp %[old], %[expected]\n\t"
+      "b.ne 2f\n\t"
+      "stlxr %w[flags], %[desired], %[slot]\n\t"
+      "cbnz %w[flags], 1b\n\t"
+      "ldrb %w[flags], %[source]\n"
+      "2:\n\t"
+      "cset %w[done], eq"
+      : [slot] "+Q"(slot), [old] "=&r"(old), [flags] "=&r"(flags), [done] "=&r"(done)
+      : [expected] "r"(expected), [desired] "r"(desired), [source] "Q"(cairn_barrier_flags)
+      : "cc", "memory");
+  if (done == 0) {
+    expected = old;
+    return false;
+  }
+  if (flags != 0) [[unlikely]]
+    tell(slot, old, desired);
+  return true;
+}
+
+#else
 
 template <class T>
 [[gnu::always_inline]] inline T* exchange_word(T*& slot, T* value, int order) noexcept {
   T* const old = __atomic_exchange_n(&slot, value, order);
-  if (is_wanted(old, value)) [[unlikely]]
+  __atomic_signal_fence(__ATOMIC_SEQ_CST);
+  if (stores_are_watched()) [[unlikely]]
     tell(slot, old, value);
   return old;
 }
@@ -221,7 +254,8 @@ template <class T>
                                                          int success, int failure) noexcept {
   T* const old = expected;
   if (!__atomic_compare_exchange_n(&slot, &expected, desired, weak, success, failure)) return false;
-  if (is_wanted(old, desired)) [[unlikely]]
+  __atomic_signal_fence(__ATOMIC_SEQ_CST);
+  if (stores_are_watched()) [[unlikely]]
     tell(slot, old, desired);
   return true;
 }

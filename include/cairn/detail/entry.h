@@ -58,6 +58,16 @@ inline thread_cache* this_cache() noexcept {
       "movq %%fs:(%0), %0"
       : "=r"(cache));
   return cache;
+#elif defined(__aarch64__)
+  thread_cache* cache;
+  std::uintptr_t offset;
+  asm volatile(
+      "adrp %1, :gottprel:_ZN5cairn6detail9tls_cacheE\n\t"
+      "mrs %0, tpidr_el0\n\t"
+      "ldr %1, [%1, :gottprel_lo12:_ZN5cairn6detail9tls_cacheE]\n\t"
+      "ldr %0, [%0, %1]"
+      : "=&r"(cache), "=&r"(offset));
+  return cache;
 #else
   return tls_cache;
 #endif
