@@ -16,6 +16,7 @@
 #include "heap/delay.h"
 #include "heap/mcache.h"
 #include "sched/fiber.h"
+#include "sched/read_counts.h"
 
 namespace cairn::sched {
 
@@ -49,6 +50,8 @@ struct m : heap::mcache {
   std::atomic<int> depth{0};
   // What it relies on a permission for just now; see sched/window.h. Written by the thread only.
   std::atomic<const void*> window{nullptr};
+  // What it has locked for reading. Stays with the record: who uses that next goes on with it.
+  read_counts reads;
 
   // ---- what the gc layer reads of a thread that is stopped, held, or the caller itself
   // The stack from saved_sp up to stack_high holds everything that the thread can reach, registers included.
@@ -59,7 +62,8 @@ struct m : heap::mcache {
   void* thread_pointer = nullptr;  // base of its thread-local storage; null when the thread died unnoticed
   pid_t tid = 0;
   pthread_t thread = {};
-  m* next = nullptr;  // registry or free list; under the registry lock
+  m* next = nullptr;   // registry or free list; under the registry lock
+  m* older = nullptr;  // of all records, attached or not; see for_each_record
 
   // ---- goroutines. Owner: the thread, in sections, unless said otherwise. See sched/proc.h
   // Null: an attached thread of the program's own, or a worker in the scheduler.

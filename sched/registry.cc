@@ -32,8 +32,9 @@
 
 namespace cairn {
 namespace sched {
+std::atomic<m*> newest_record{nullptr};
 m nobody;  // all zero, before its constructor has run too: any initialiser may attach its thread
-}
+}  // namespace sched
 namespace detail {
 // Link-time optimisation does not see that the assembly in entry.h names it.
 #if defined(__clang__)
@@ -66,7 +67,13 @@ m* take_record() {
   m* p = free_ms;
   if (p != nullptr) free_ms = p->next;
   free_lock.unlock();
-  return p != nullptr ? p : new m;
+  if (p != nullptr) return p;
+  p = new m;
+  p->older = newest_record.load(std::memory_order_relaxed);
+  while (!newest_record.compare_exchange_weak(p->older, p, std::memory_order_seq_cst,
+                                              std::memory_order_relaxed)) {
+  }
+  return p;
 }
 
 void give_record(m* p) noexcept {

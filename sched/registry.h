@@ -3,6 +3,7 @@
 //
 // The list of attached threads and the lock over it. Internal to sched; others use handshake.h.
 #pragma once
+#include <atomic>
 #include <cstddef>
 
 #include "sched/m.h"
@@ -27,6 +28,14 @@ std::size_t attached_count() noexcept;
 // Attached threads of the program's own, less one while it waits in run(): they might do something.
 int foreign_threads() noexcept;
 void count_foreign(int n) noexcept;
+// f(m&) for every record that there is, whether a thread uses it or not. By anybody: it takes no lock. Not for one that
+// is made meanwhile; but who makes it does so by a sequentially consistent operation.
+extern std::atomic<m*> newest_record;
+template <class F>
+void for_each_record(F&& f) {
+  // Sequentially consistent: after the caller's fence, with take_record.
+  for (m* p = newest_record.load(std::memory_order_seq_cst); p != nullptr; p = p->older) f(*p);
+}
 // Takes every m marked dead out of the list, after on_detach.
 void reap_dead() noexcept;
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
 //
-// The mutex of readers and writers. Its word: the number of readers that hold it, times 4; k_writer, held by a
-// writer; k_line, somebody may stand in line. Readers count themselves by an addition, and take that back if
-// one of the two bits was there; a writer takes 0 by a CAS. Everything else happens under the lock of the hall.
+// The mutex of readers and writers. The lower half of its word: the number of readers that hold it, times 8; k_writer,
+// held by a writer; k_line, somebody may stand in line; k_biased. Readers count themselves by an addition, and take
+// that back if one of the first two bits was there; a writer takes 0 by a CAS. Everything else happens under the lock
+// of the hall. The upper half counts what was locked for reading so.
 //
 // There are two lines, of readers and of writers, in the hall of the word. A reader gets in line if a writer has the
 // mutex or stands in line. When a writer unlocks, the readers that are in line then are admitted: they go before any
@@ -19,26 +20,66 @@
 // it is. The count is not 0 while a reader holds it, and who brings it to 0 sees k_line, which a writer sets,
 // by an operation on the same word, before it waits.
 //
+// The bias. Two locked instructions on one word are what reading costs, and with many processors it costs them all
+// their time. Who reads a mutex with k_biased set counts himself in his thread's own table instead (read_counts.h), by
+// plain stores, in a window on the mutex (window.h) in which he has seen the bit. How many readers there are is then
+// what the word counts and what the tables count, in sum; it does not matter which one a reader that unlocks is taken
+// from: his thread's table; if that counts none, because he came before the bias or on another thread, the word, by a
+// CAS; and if that counts none either he ends the bias. (Dice, Kogan: BRAVO, USENIX ATC 2019, where readers enter
+// themselves in one table for all by an atomic operation, and who revokes the bias waits for them.)
+//
+//   free of writers, no line,  -> biased            by a reader, once k_enough_reads have counted themselves in the
+//   not biased                                      word, under the lock of the hall: first bias_, a number that no
+//                                                   mutex has had, then the bit and k_ending by one addition
+//   biased                     -> ending            by who must know the sum, under the lock of the hall; the bit goes
+//   ending                     -> not biased        by the same, still under that lock, after the fence and the wait for
+//                                                   all windows on the mutex: the tables' counts are added and
+//                                                   k_ending taken off by one addition
+//
+// k_ending is 2^28 readers that there are not. As long as any readers may be counted in tables it is in the word: so
+// that is not 0, and no writer takes it; who unlocks by the ordinary subtraction is not the last one, and does not
+// look at who waits. Nor need he, for nobody does: k_line is set under the lock of the hall, by who has ended the
+// bias before, and a bias begins only without it. When k_ending goes the number is exact, and the lock is still held.
+//
+// An unlock that has seen no bias, and subtracts when there is one, may find that a reader of another thread's
+// table has been taken from the word in his stead: the word then counts -1 (with k_ending, no borrow) and that
+// table 1. The sum is right, and the next one to end the bias finds 0. If the mutex is destroyed first, the 1
+// stays in the table, and the same is true of a mutex that is given up while it is held. That is what the bias
+// has a number for: no other mutex is ever found to be held by it. That place of that one table is lost.
+//
+// Who ends the bias does so while the mutex is his to use: he wants it or holds it. Nobody looks at it in a window but
+// who wants it or holds it either; after the window he does not touch it.
+//
+// To end it costs some microseconds, so it must not come often: the upper half of the word is set so far back that the
+// reads until the next bias take some thirty times as long as this end took.
+//
 // Rejected: as Go, the readers that wait counted in the word, and let in by the writer's one addition: a
 // goroutine that is dropped while it waits would have to take itself off, when the mutex may be gone.
 #include "cairn/sync/rw_mutex.h"
 
+#include <algorithm>
 #include <cstdlib>
+#include <utility>
 
+#include "cairn/detail/assert.h"
 #include "heap/delay.h"
 #include "sched/futex.h"
 #include "sched/line.h"
 #include "sched/message.h"
 #include "sched/proc.h"
+#include "sched/registry.h"
+#include "sched/window.h"
 
 namespace cairn::sync {
 namespace {
 
-constexpr std::uint32_t k_writer = 1, k_line = 2, k_reader = 4;
+constexpr std::uint64_t k_writer = 1, k_line = 2, k_biased = 4, k_reader = 8, k_low_half = UINT32_MAX;
+constexpr std::uint64_t k_ending = std::uint64_t{1} << 31;
+constexpr std::int64_t k_enough = 1 << 14, k_most_reads = 1 << 30;
 constexpr std::int64_t k_starving_ns = 1'000'000;
 enum role : std::uint64_t { k_waits, k_admitted };  // place::amount of a reader
 
-using word_type = std::atomic<std::uint32_t>;
+using word_type = std::atomic<std::uint64_t>;
 
 const void* readers_of(const void* word) noexcept { return word; }
 const void* writers_of(const void* word) noexcept { return static_cast<const char*>(word) + 1; }
@@ -64,7 +105,7 @@ struct lines {
     return w == nullptr || is_reader_admitted() ? reader() : w;
   }
   // k_line, if there is anybody but `w`.
-  std::uint32_t others(const sched::place* w) const noexcept {
+  std::uint64_t others(const sched::place* w) const noexcept {
     const auto has_others = [w](const sched::place* first) {
       return first != nullptr && (first != w || first->next != first);
     };
@@ -84,10 +125,10 @@ bool take_as_writer(word_type& word, const lines& at, const sched::place* w) noe
   const sched::place* first = at.writer();
   const bool in_turn = !at.is_reader_admitted() &&
                        (first == nullptr || first == w || sched::now_ns() - first->since < k_starving_ns);
-  std::uint32_t state = word.load(std::memory_order_relaxed);
+  std::uint64_t state = word.load(std::memory_order_relaxed);
   for (;;) {
-    const bool fits = in_turn && (state & ~k_line) == 0;
-    const std::uint32_t wanted = fits ? k_writer | at.others(w) : state | k_line;
+    const bool fits = in_turn && (state & k_low_half & ~k_line) == 0;
+    const std::uint64_t wanted = fits ? (state & ~k_line) | k_writer | at.others(w) : state | k_line;
     if (!fits && (wanted == state || w == nullptr)) return false;
     // Acquire: with the unlocks.
     if (word.compare_exchange_weak(state, wanted, std::memory_order_acquire, std::memory_order_relaxed))
@@ -98,12 +139,12 @@ bool take_as_writer(word_type& word, const lines& at, const sched::place* w) noe
 // The same for a reader, which the word counts already or not. It does not count it if this returns false.
 bool take_as_reader(word_type& word, const lines& at, const sched::place* w, bool is_counted) noexcept {
   const bool in_turn = at.writer() == nullptr || (w != nullptr && w->amount == k_admitted);
-  const std::uint32_t counted = is_counted ? k_reader : 0;
-  std::uint32_t state = word.load(std::memory_order_relaxed);
+  const std::uint64_t counted = is_counted ? k_reader : 0;
+  std::uint64_t state = word.load(std::memory_order_relaxed);
   for (;;) {
     const bool fits = in_turn && (state & k_writer) == 0;
-    const std::uint32_t without = (state - counted) & ~k_line;
-    const std::uint32_t wanted = fits ? (without + k_reader) | at.others(w) : without | k_line;
+    const std::uint64_t without = (state - counted) & ~k_line;
+    const std::uint64_t wanted = fits ? (without + k_reader) | at.others(w) : without | k_line;
     if (!fits && (wanted == state || w == nullptr)) return false;
     // Acquire: with the writers' unlock. Release: of a reader that is not counted any more nothing is to be seen, but
     // others' unlocks came before.
@@ -116,6 +157,99 @@ bool take_as_reader(word_type& word, const lines& at, const sched::place* w, boo
   (sched::message() << "cairn: sync::rw_mutex: " << what << "\n").send();
   std::abort();
 }
+[[noreturn, gnu::cold]] void report_not_read() noexcept {
+  report("unlock_shared() of a mutex that is not locked for reading");
+}
+
+// How far a word is to be moved so that it is `reads` of them until the next bias.
+std::uint64_t delay_bias(std::uint64_t state, std::int64_t reads) noexcept {
+  return (static_cast<std::uint64_t>(k_enough - reads) << 32) - (state & ~k_low_half);
+}
+
+// Of a biased word: how many readers it counts itself.
+std::int64_t readers_in(std::uint64_t word) noexcept {
+  return (static_cast<std::int64_t>(word & k_low_half) - static_cast<std::int64_t>(k_ending)) /
+         static_cast<std::int64_t>(k_reader);
+}
+
+// How many reads it has to be until the next bias, if the end of the last one has taken `ns`. With delays: few, as one
+// asks for them to see what is rare.
+std::int64_t reads_for(std::int64_t ns) noexcept {
+  constexpr std::int64_t k_reads_per_ns = 4, k_delayed_reads = 64;  // of some 10 ns each
+  if (heap::delays.permille.load(std::memory_order_relaxed) != 0) return k_delayed_reads;
+  return std::clamp(ns * k_reads_per_ns, k_enough, k_most_reads);
+}
+
+// Under the lock of the hall: if it is biased, brings all readers into the word.
+void end_bias(word_type& word, std::uint64_t bias) noexcept {
+  if ((word.load(std::memory_order_relaxed) & k_biased) == 0) return;
+  const std::int64_t start = sched::now_ns();
+  word.fetch_sub(k_biased, std::memory_order_relaxed);  // before the fence
+  heap::maybe_delay("rw_mutex.ending");
+  sched::fence_other_threads();
+  std::uint64_t readers = 0;
+  sched::for_each_record([&](sched::m& other) {
+    sched::await_window(other, &word);
+    readers += other.reads.collect(bias);
+  });
+  heap::maybe_delay("rw_mutex.ended");
+  const std::int64_t pause = reads_for(sched::now_ns() - start);
+  // Release: what the windows' ends have published.
+  const std::uint64_t state = word.load(std::memory_order_relaxed);
+  const std::uint64_t before = word.fetch_add(readers * k_reader - k_ending + delay_bias(state, pause),
+                                              std::memory_order_acq_rel);
+  if (readers_in(before) + static_cast<std::int64_t>(readers) < 0) report_not_read();
+}
+
+// f() in a window, if there is a bias. `must_answer`: a request has come meanwhile, and waits. Written by who inlines
+// it, so that nothing but what hardly ever happens follows the window's end.
+template <bool is_delayed, class F>
+[[gnu::always_inline]] inline bool in_window(sched::m& self, const word_type& word, bool& must_answer,
+                                             F f) noexcept {
+  if (is_delayed)
+    CAIRN_ASSERT(self.depth.load(std::memory_order_relaxed) == 0, "a mutex is locked inside a runtime section");
+  sched::open_window(self, &word);
+  if (is_delayed) heap::maybe_delay("rw_mutex.window");
+  bool is_done = false;
+  // Acquire: with the release in bias_reads().
+  if ((word.load(std::memory_order_acquire) & k_biased) != 0) [[likely]]
+    is_done = f();
+  if (is_delayed) heap::maybe_delay("rw_mutex.counted");
+  must_answer = !sched::close_window(self);
+  return is_done;
+}
+// Relaxed, the number: see bias_reads().
+template <bool is_delayed>
+[[gnu::always_inline]] inline bool count_reader(sched::m& self, const word_type& word, const word_type& bias,
+                                                bool& must_answer) noexcept {
+  return in_window<is_delayed>(self, word, must_answer,
+                               [&] { return self.reads.add(bias.load(std::memory_order_relaxed)); });
+}
+template <bool is_delayed>
+[[gnu::always_inline]] inline bool uncount_reader(sched::m& self, const word_type& word,
+                                                  const word_type& bias, bool& must_answer) noexcept {
+  return in_window<is_delayed>(self, word, must_answer,
+                               [&] { return self.reads.take(bias.load(std::memory_order_relaxed)); });
+}
+
+bool are_delays_on() noexcept { return heap::delays.permille.load(std::memory_order_relaxed) != 0; }
+
+[[gnu::cold, gnu::noinline]] bool answer(sched::m& self, bool is_done) noexcept {
+  sched::detail_m::answer_deferred(self);
+  return is_done;
+}
+[[gnu::cold, gnu::noinline]] bool count_delayed(sched::m& self, const word_type& word,
+                                                const word_type& bias) noexcept {
+  bool must_answer = false;
+  const bool is_done = count_reader<true>(self, word, bias, must_answer);
+  return must_answer ? answer(self, is_done) : is_done;
+}
+[[gnu::cold, gnu::noinline]] bool uncount_delayed(sched::m& self, const word_type& word,
+                                                  const word_type& bias) noexcept {
+  bool must_answer = false;
+  const bool is_done = uncount_reader<true>(self, word, bias, must_answer);
+  return must_answer ? answer(self, is_done) : is_done;
+}
 
 }  // namespace
 
@@ -127,6 +261,8 @@ void rw_mutex::lock_slow() {
   sched::enter_section();
   {
     heap::lock_guard held(w.home.lock);
+    end_bias(state_, bias_);
+    // From here on k_line keeps a new one away, as long as this one waits.
     if (!take_as_writer(state_, at, &w)) {
       w.since = sched::now_ns();
       w.home.append(w);
@@ -144,6 +280,7 @@ bool rw_mutex::try_lock_slow() {
   sched::runtime_section section;
   sched::hall& h = sched::hall_of(&state_);
   heap::lock_guard held(h.lock);
+  end_bias(state_, bias_);
   return take_as_writer(state_, {h, &state_}, nullptr);
 }
 
@@ -168,7 +305,7 @@ void rw_mutex::unlock_slow() {
         heap::maybe_delay("rw_mutex.unlock");
         next = call(at.next());
         // Release: with who takes it. From here on the mutex may be gone. Nobody else changes the two bits meanwhile.
-        const std::uint32_t gone = at.others(nullptr) != 0 ? k_writer : k_writer | k_line;
+        const std::uint64_t gone = at.others(nullptr) != 0 ? k_writer : k_writer | k_line;
         state_.fetch_and(~gone, std::memory_order_release);
       }
     }
@@ -178,9 +315,78 @@ void rw_mutex::unlock_slow() {
   sched::check_ending();  // not before: nobody else would unlock it
 }
 
+// By a reader, which the word counts, after k_enough reads.
+void rw_mutex::bias_reads() noexcept {
+  static std::atomic<std::uint64_t> biases{0};  // relaxed: each is used once
+  sched::runtime_section section;
+  sched::hall& h = sched::hall_of(&state_);
+  if (!h.lock.try_lock()) return;
+  const bool has_fence = sched::has_fence_for_all.load(std::memory_order_relaxed);
+  // While it is held for reading the three bits change under the lock only.
+  const std::uint64_t state = state_.load(std::memory_order_relaxed);
+  std::uint64_t change = delay_bias(state, has_fence ? k_enough : k_most_reads);
+  if (has_fence && (state & (k_writer | k_line | k_biased)) == 0) {
+    bias_.store((biases.fetch_add(1, std::memory_order_relaxed) + 1) * sched::read_counts::k_one_bias,
+                std::memory_order_relaxed);
+    change += k_biased + k_ending;
+  }
+  heap::maybe_delay("rw_mutex.bias");
+  // Release: bias_. Acquire, for those who take it by the release: what writers released.
+  state_.fetch_add(change, std::memory_order_acq_rel);
+  h.lock.unlock();
+}
+
+bool rw_mutex::lock_shared_biased() noexcept {
+  auto& self = *static_cast<sched::m*>(detail::this_cache());
+  if (are_delays_on()) [[unlikely]]
+    return count_delayed(self, state_, bias_);
+  bool must_answer = false;
+  const bool is_done = count_reader<false>(self, state_, bias_, must_answer);
+  if (must_answer) [[unlikely]]
+    return answer(self, is_done);
+  return is_done;
+}
+
+bool rw_mutex::unlock_shared_biased() noexcept {
+  auto& self = *static_cast<sched::m*>(detail::this_cache());
+  if (&self == &sched::nobody) [[unlikely]]
+    return unlock_other_reader();
+  if (are_delays_on()) [[unlikely]]
+    return unlock_shared_delayed();
+  bool must_answer = false;
+  const bool is_done = uncount_reader<false>(self, state_, bias_, must_answer);
+  if (!is_done || must_answer) [[unlikely]]
+    return unlock_shared_rest(is_done, must_answer);
+  return true;
+}
+
+bool rw_mutex::unlock_shared_delayed() noexcept {
+  return uncount_delayed(*sched::current(), state_, bias_) || unlock_other_reader();
+}
+bool rw_mutex::unlock_shared_rest(bool is_done, bool must_answer) noexcept {
+  if (must_answer) sched::detail_m::answer_deferred(*sched::current());
+  return is_done || unlock_other_reader();
+}
+
+// One that the own table does not count: from the word; or there is no bias any more, and the caller subtracts.
+bool rw_mutex::unlock_other_reader() noexcept {
+  std::uint64_t state = state_.load(std::memory_order_relaxed);
+  while ((state & k_biased) != 0 && readers_in(state) > 0)
+    // Release: with who ends the bias.
+    if (state_.compare_exchange_weak(state, state - k_reader, std::memory_order_release,
+                                     std::memory_order_relaxed))
+      return true;
+  sched::runtime_section section;
+  sched::hall& h = sched::hall_of(&state_);
+  heap::lock_guard held(h.lock);
+  end_bias(state_, bias_);
+  return false;
+}
+
 void rw_mutex::begin_shared() { sched::take_long_way(); }
 
-void rw_mutex::lock_shared_slow() {
+void rw_mutex::lock_shared_slow(std::uint64_t before) {
+  if ((before & (k_writer | k_line)) == 0) return bias_reads();
   sched::place w(readers_of(&state_), sched::wait_reason::rw_mutex_read, heir_of_reader);
   const lines at{w.home, &state_};
   sched::wake_up next;
@@ -190,7 +396,7 @@ void rw_mutex::lock_shared_slow() {
     if (!take_as_reader(state_, at, &w, true)) {
       w.home.append(w);
       // Its count, which is gone now, may have kept a writer out. Relaxed: who else brings it to 0 looks too.
-      if ((state_.load(std::memory_order_relaxed) & ~k_line) == 0) next = call(at.next());
+      if ((state_.load(std::memory_order_relaxed) & k_low_half & ~k_line) == 0) next = call(at.next());
       do {
         if (next.g != nullptr || next.word != nullptr) {
           w.home.lock.unlock();
@@ -219,7 +425,7 @@ bool rw_mutex::try_lock_shared_slow() {
 
 // Of the mutex only the address is used: it may be gone.
 void rw_mutex::unlock_shared_slow(std::uint32_t before) noexcept {
-  if (before < k_reader) report("unlock_shared() of a mutex that is not locked for reading");
+  if (before < k_reader) report_not_read();
   if ((before & k_line) == 0) return;
   sched::runtime_section section;
   sched::hall& h = sched::hall_of(&state_);

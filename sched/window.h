@@ -46,6 +46,21 @@ class window {
   m& self_;
 };
 
+// A section and a window in one, at depth 0, for where each instruction counts.
+inline void open_window(m& self, const void* on) noexcept {
+  self.depth.store(1, std::memory_order_relaxed);
+  std::atomic_signal_fence(std::memory_order_seq_cst);  // nothing of the section before its start
+  self.window.store(on, std::memory_order_relaxed);
+  std::atomic_signal_fence(std::memory_order_seq_cst);  // as in the constructor above
+}
+// False: a request has come meanwhile, which is to be answered at once, by answer_deferred().
+[[nodiscard]] inline bool close_window(m& self) noexcept {
+  self.window.store(nullptr, std::memory_order_release);  // with await_window
+  self.depth.store(0, std::memory_order_release);         // as at the end of a runtime_section
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  return self.state.load(std::memory_order_relaxed) != k_requested;
+}
+
 // After the permission was withdrawn and fence_other_threads() has returned.
 inline void await_window(const m& other, const void* on) noexcept {
   for (unsigned spins = 0; other.window.load(std::memory_order_acquire) == on;) heap::relax(spins);
