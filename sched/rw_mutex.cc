@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
 //
-// The mutex of readers and writers. The lower half of its word: the number of readers that hold it, times 8; k_writer,
-// held by a writer; k_line, somebody may stand in line; k_biased. Readers count themselves by an addition, and take
-// that back if one of the first two bits was there; a writer takes 0 by a CAS. Everything else happens under the lock
-// of the hall. The upper half counts what was locked for reading so.
+// The mutex of readers and writers. Its word: the number of readers that hold it, times 4; k_writer, held by a
+// writer; k_line, somebody may stand in line. Readers count themselves by an addition, and take that back if
+// one of the two bits was there; a writer takes 0 by a CAS. Everything else happens under the lock of the hall.
 //
 // There are two lines, of readers and of writers, in the hall of the word. A reader gets in line if a writer has the
 // mutex or stands in line. When a writer unlocks, the readers that are in line then are admitted: they go before any
@@ -21,28 +20,28 @@
 // by an operation on the same word, before it waits.
 //
 // The bias. Two locked instructions on one word are what reading costs, and with many processors it costs them all
-// their time. Who reads a mutex with k_biased set counts himself in his thread's own table instead (read_counts.h), by
-// plain stores, in a window on the mutex (window.h) in which he has seen the bit. How many readers there are is then
+// their time. Who reads a mutex that has a bias counts himself in his thread's own table instead (read_counts.h), by
+// plain stores, in a window on the mutex (window.h) in which he has seen it. How many readers there are is then
 // what the word counts and what the tables count, in sum; it does not matter which one a reader that unlocks is taken
 // from: his thread's table; if that counts none, because he came before the bias or on another thread, the word, by a
 // CAS; and if that counts none either he ends the bias. (Dice, Kogan: BRAVO, USENIX ATC 2019, where readers enter
 // themselves in one table for all by an atomic operation, and who revokes the bias waits for them.)
 //
-//   free of writers, no line,  -> biased            by a reader, once k_enough_reads have counted themselves in the
-//   not biased                                      word, under the lock of the hall: first bias_, a number that no
-//                                                   mutex has had, then the bit and k_ending by one addition
-//   biased                     -> ending            by who must know the sum, under the lock of the hall; the bit goes
-//   ending                     -> not biased        by the same, still under that lock, after the fence and the wait for
-//                                                   all windows on the mutex: the tables' counts are added and
-//                                                   k_ending taken off by one addition
+//   no writer, line, bias -> k_unknown   by a reader that holds it, once k_enough have counted themselves in the word,
+//                                        under the lock of the hall, by an addition to the word
+//   k_unknown             -> biased      by the same, under the same lock: bias_ is a number that no mutex has had
+//   biased                -> k_unknown   by who must know the sum, under the lock of the hall: bias_ is 0
+//   k_unknown             -> as before   by the same, still under that lock, after the fence and the wait for all
+//                                        windows on the mutex: the tables' counts are added and k_unknown is taken
+//                                        off by one addition
 //
-// k_ending is 2^28 readers that there are not. As long as any readers may be counted in tables it is in the word: so
+// k_unknown is 2^29 readers that there are not. As long as any readers may be counted in tables it is in the word: so
 // that is not 0, and no writer takes it; who unlocks by the ordinary subtraction is not the last one, and does not
 // look at who waits. Nor need he, for nobody does: k_line is set under the lock of the hall, by who has ended the
-// bias before, and a bias begins only without it. When k_ending goes the number is exact, and the lock is still held.
+// bias before, and a bias begins only without it. When k_unknown goes the number is exact, and the lock is still held.
 //
 // An unlock that has seen no bias, and subtracts when there is one, may find that a reader of another thread's
-// table has been taken from the word in his stead: the word then counts -1 (with k_ending, no borrow) and that
+// table has been taken from the word in his stead: the word then counts -1 (with k_unknown, no borrow) and that
 // table 1. The sum is right, and the next one to end the bias finds 0. If the mutex is destroyed first, the 1
 // stays in the table, and the same is true of a mutex that is given up while it is held. That is what the bias
 // has a number for: no other mutex is ever found to be held by it. That place of that one table is lost.
@@ -50,8 +49,10 @@
 // Who ends the bias does so while the mutex is his to use: he wants it or holds it. Nobody looks at it in a window but
 // who wants it or holds it either; after the window he does not touch it.
 //
-// To end it costs some microseconds, so it must not come often: the upper half of the word is set so far back that the
-// reads until the next bias take some thirty times as long as this end took.
+// To end it costs some microseconds, so it must not come often: reads_ is set so far back that the reads until the
+// next bias take some thirty times as long as this end took. reads_ counts by plain stores beside the addition; that
+// some are lost does no harm. bias_ is a word apart because a look at the word that the last locked instruction was
+// on takes half as long as another one.
 //
 // Rejected: as Go, the readers that wait counted in the word, and let in by the writer's one addition: a
 // goroutine that is dropped while it waits would have to take itself off, when the mutex may be gone.
@@ -73,13 +74,13 @@
 namespace cairn::sync {
 namespace {
 
-constexpr std::uint64_t k_writer = 1, k_line = 2, k_biased = 4, k_reader = 8, k_low_half = UINT32_MAX;
-constexpr std::uint64_t k_ending = std::uint64_t{1} << 31;
-constexpr std::int64_t k_enough = 1 << 14, k_most_reads = 1 << 30;
+constexpr std::uint32_t k_writer = 1, k_line = 2, k_reader = 4, k_unknown = std::uint32_t{1} << 31;
+constexpr std::int32_t k_enough = 1 << 14, k_most_reads = 1 << 30;
 constexpr std::int64_t k_starving_ns = 1'000'000;
 enum role : std::uint64_t { k_waits, k_admitted };  // place::amount of a reader
 
-using word_type = std::atomic<std::uint64_t>;
+using word_type = std::atomic<std::uint32_t>;
+using bias_type = std::atomic<std::uint64_t>;
 
 const void* readers_of(const void* word) noexcept { return word; }
 const void* writers_of(const void* word) noexcept { return static_cast<const char*>(word) + 1; }
@@ -105,7 +106,7 @@ struct lines {
     return w == nullptr || is_reader_admitted() ? reader() : w;
   }
   // k_line, if there is anybody but `w`.
-  std::uint64_t others(const sched::place* w) const noexcept {
+  std::uint32_t others(const sched::place* w) const noexcept {
     const auto has_others = [w](const sched::place* first) {
       return first != nullptr && (first != w || first->next != first);
     };
@@ -125,10 +126,10 @@ bool take_as_writer(word_type& word, const lines& at, const sched::place* w) noe
   const sched::place* first = at.writer();
   const bool in_turn = !at.is_reader_admitted() &&
                        (first == nullptr || first == w || sched::now_ns() - first->since < k_starving_ns);
-  std::uint64_t state = word.load(std::memory_order_relaxed);
+  std::uint32_t state = word.load(std::memory_order_relaxed);
   for (;;) {
-    const bool fits = in_turn && (state & k_low_half & ~k_line) == 0;
-    const std::uint64_t wanted = fits ? (state & ~k_line) | k_writer | at.others(w) : state | k_line;
+    const bool fits = in_turn && (state & ~k_line) == 0;
+    const std::uint32_t wanted = fits ? k_writer | at.others(w) : state | k_line;
     if (!fits && (wanted == state || w == nullptr)) return false;
     // Acquire: with the unlocks.
     if (word.compare_exchange_weak(state, wanted, std::memory_order_acquire, std::memory_order_relaxed))
@@ -139,12 +140,12 @@ bool take_as_writer(word_type& word, const lines& at, const sched::place* w) noe
 // The same for a reader, which the word counts already or not. It does not count it if this returns false.
 bool take_as_reader(word_type& word, const lines& at, const sched::place* w, bool is_counted) noexcept {
   const bool in_turn = at.writer() == nullptr || (w != nullptr && w->amount == k_admitted);
-  const std::uint64_t counted = is_counted ? k_reader : 0;
-  std::uint64_t state = word.load(std::memory_order_relaxed);
+  const std::uint32_t counted = is_counted ? k_reader : 0;
+  std::uint32_t state = word.load(std::memory_order_relaxed);
   for (;;) {
     const bool fits = in_turn && (state & k_writer) == 0;
-    const std::uint64_t without = (state - counted) & ~k_line;
-    const std::uint64_t wanted = fits ? (without + k_reader) | at.others(w) : without | k_line;
+    const std::uint32_t without = (state - counted) & ~k_line;
+    const std::uint32_t wanted = fits ? (without + k_reader) | at.others(w) : without | k_line;
     if (!fits && (wanted == state || w == nullptr)) return false;
     // Acquire: with the writers' unlock. Release: of a reader that is not counted any more nothing is to be seen, but
     // others' unlocks came before.
@@ -161,75 +162,69 @@ bool take_as_reader(word_type& word, const lines& at, const sched::place* w, boo
   report("unlock_shared() of a mutex that is not locked for reading");
 }
 
-// How far a word is to be moved so that it is `reads` of them until the next bias.
-std::uint64_t delay_bias(std::uint64_t state, std::int64_t reads) noexcept {
-  return (static_cast<std::uint64_t>(k_enough - reads) << 32) - (state & ~k_low_half);
-}
-
-// Of a biased word: how many readers it counts itself.
-std::int64_t readers_in(std::uint64_t word) noexcept {
-  return (static_cast<std::int64_t>(word & k_low_half) - static_cast<std::int64_t>(k_ending)) /
-         static_cast<std::int64_t>(k_reader);
+// Of a word with k_unknown: how many readers it counts itself.
+std::int64_t readers_in(std::uint32_t word) noexcept {
+  return (std::int64_t{word} - std::int64_t{k_unknown}) / k_reader;
 }
 
 // How many reads it has to be until the next bias, if the end of the last one has taken `ns`. With delays: few, as one
 // asks for them to see what is rare.
-std::int64_t reads_for(std::int64_t ns) noexcept {
+std::int32_t reads_for(std::int64_t ns) noexcept {
   constexpr std::int64_t k_reads_per_ns = 4, k_delayed_reads = 64;  // of some 10 ns each
   if (heap::delays.permille.load(std::memory_order_relaxed) != 0) return k_delayed_reads;
-  return std::clamp(ns * k_reads_per_ns, k_enough, k_most_reads);
+  return static_cast<std::int32_t>(std::clamp<std::int64_t>(ns * k_reads_per_ns, k_enough, k_most_reads));
 }
 
-// Under the lock of the hall: if it is biased, brings all readers into the word.
-void end_bias(word_type& word, std::uint64_t bias) noexcept {
-  if ((word.load(std::memory_order_relaxed) & k_biased) == 0) return;
+// Under the lock of the hall: if there is a bias, brings all readers into the word.
+void end_bias(word_type& word, bias_type& bias, std::atomic<std::int32_t>& reads) noexcept {
+  const std::uint64_t number = bias.load(std::memory_order_relaxed);
+  if (number == 0) return;
   const std::int64_t start = sched::now_ns();
-  word.fetch_sub(k_biased, std::memory_order_relaxed);  // before the fence
+  bias.store(0, std::memory_order_relaxed);  // before the fence
   heap::maybe_delay("rw_mutex.ending");
   sched::fence_other_threads();
-  std::uint64_t readers = 0;
+  std::uint32_t readers = 0;
   sched::for_each_record([&](sched::m& other) {
     sched::await_window(other, &word);
-    readers += other.reads.collect(bias);
+    readers += static_cast<std::uint32_t>(other.reads.collect(number));
   });
   heap::maybe_delay("rw_mutex.ended");
-  const std::int64_t pause = reads_for(sched::now_ns() - start);
+  reads.store(k_enough - reads_for(sched::now_ns() - start), std::memory_order_relaxed);
   // Release: what the windows' ends have published.
-  const std::uint64_t state = word.load(std::memory_order_relaxed);
-  const std::uint64_t before = word.fetch_add(readers * k_reader - k_ending + delay_bias(state, pause),
-                                              std::memory_order_acq_rel);
-  if (readers_in(before) + static_cast<std::int64_t>(readers) < 0) report_not_read();
+  const std::uint32_t before = word.fetch_add(readers * k_reader - k_unknown, std::memory_order_acq_rel);
+  if (readers_in(before) + std::int64_t{readers} < 0) report_not_read();
 }
 
 // f() in a window, if there is a bias. `must_answer`: a request has come meanwhile, and waits. Written by who inlines
 // it, so that nothing but what hardly ever happens follows the window's end.
 template <bool is_delayed, class F>
-[[gnu::always_inline]] inline bool in_window(sched::m& self, const word_type& word, bool& must_answer,
-                                             F f) noexcept {
+[[gnu::always_inline]] inline bool in_window(sched::m& self, const word_type& word, const bias_type& bias,
+                                             bool& must_answer, F f) noexcept {
   if (is_delayed)
-    CAIRN_ASSERT(self.depth.load(std::memory_order_relaxed) == 0, "a mutex is locked inside a runtime section");
+    CAIRN_ASSERT(self.depth.load(std::memory_order_relaxed) == 0,
+                 "a mutex is locked inside a runtime section");
   sched::open_window(self, &word);
   if (is_delayed) heap::maybe_delay("rw_mutex.window");
-  bool is_done = false;
   // Acquire: with the release in bias_reads().
-  if ((word.load(std::memory_order_acquire) & k_biased) != 0) [[likely]]
-    is_done = f();
+  const std::uint64_t number = bias.load(std::memory_order_acquire);
+  bool is_done = false;
+  if (number != 0) [[likely]]
+    is_done = f(number);
   if (is_delayed) heap::maybe_delay("rw_mutex.counted");
   must_answer = !sched::close_window(self);
   return is_done;
 }
-// Relaxed, the number: see bias_reads().
 template <bool is_delayed>
-[[gnu::always_inline]] inline bool count_reader(sched::m& self, const word_type& word, const word_type& bias,
+[[gnu::always_inline]] inline bool count_reader(sched::m& self, const word_type& word, const bias_type& bias,
                                                 bool& must_answer) noexcept {
-  return in_window<is_delayed>(self, word, must_answer,
-                               [&] { return self.reads.add(bias.load(std::memory_order_relaxed)); });
+  return in_window<is_delayed>(self, word, bias, must_answer,
+                               [&](std::uint64_t number) { return self.reads.add(number); });
 }
 template <bool is_delayed>
 [[gnu::always_inline]] inline bool uncount_reader(sched::m& self, const word_type& word,
-                                                  const word_type& bias, bool& must_answer) noexcept {
-  return in_window<is_delayed>(self, word, must_answer,
-                               [&] { return self.reads.take(bias.load(std::memory_order_relaxed)); });
+                                                  const bias_type& bias, bool& must_answer) noexcept {
+  return in_window<is_delayed>(self, word, bias, must_answer,
+                               [&](std::uint64_t number) { return self.reads.take(number); });
 }
 
 bool are_delays_on() noexcept { return heap::delays.permille.load(std::memory_order_relaxed) != 0; }
@@ -239,13 +234,13 @@ bool are_delays_on() noexcept { return heap::delays.permille.load(std::memory_or
   return is_done;
 }
 [[gnu::cold, gnu::noinline]] bool count_delayed(sched::m& self, const word_type& word,
-                                                const word_type& bias) noexcept {
+                                                const bias_type& bias) noexcept {
   bool must_answer = false;
   const bool is_done = count_reader<true>(self, word, bias, must_answer);
   return must_answer ? answer(self, is_done) : is_done;
 }
 [[gnu::cold, gnu::noinline]] bool uncount_delayed(sched::m& self, const word_type& word,
-                                                  const word_type& bias) noexcept {
+                                                  const bias_type& bias) noexcept {
   bool must_answer = false;
   const bool is_done = uncount_reader<true>(self, word, bias, must_answer);
   return must_answer ? answer(self, is_done) : is_done;
@@ -261,7 +256,7 @@ void rw_mutex::lock_slow() {
   sched::enter_section();
   {
     heap::lock_guard held(w.home.lock);
-    end_bias(state_, bias_);
+    end_bias(state_, bias_, reads_);
     // From here on k_line keeps a new one away, as long as this one waits.
     if (!take_as_writer(state_, at, &w)) {
       w.since = sched::now_ns();
@@ -280,7 +275,7 @@ bool rw_mutex::try_lock_slow() {
   sched::runtime_section section;
   sched::hall& h = sched::hall_of(&state_);
   heap::lock_guard held(h.lock);
-  end_bias(state_, bias_);
+  end_bias(state_, bias_, reads_);
   return take_as_writer(state_, {h, &state_}, nullptr);
 }
 
@@ -305,7 +300,7 @@ void rw_mutex::unlock_slow() {
         heap::maybe_delay("rw_mutex.unlock");
         next = call(at.next());
         // Release: with who takes it. From here on the mutex may be gone. Nobody else changes the two bits meanwhile.
-        const std::uint64_t gone = at.others(nullptr) != 0 ? k_writer : k_writer | k_line;
+        const std::uint32_t gone = at.others(nullptr) != 0 ? k_writer : k_writer | k_line;
         state_.fetch_and(~gone, std::memory_order_release);
       }
     }
@@ -322,17 +317,17 @@ void rw_mutex::bias_reads() noexcept {
   sched::hall& h = sched::hall_of(&state_);
   if (!h.lock.try_lock()) return;
   const bool has_fence = sched::has_fence_for_all.load(std::memory_order_relaxed);
-  // While it is held for reading the three bits change under the lock only.
-  const std::uint64_t state = state_.load(std::memory_order_relaxed);
-  std::uint64_t change = delay_bias(state, has_fence ? k_enough : k_most_reads);
-  if (has_fence && (state & (k_writer | k_line | k_biased)) == 0) {
+  reads_.store(has_fence ? 0 : k_enough - k_most_reads, std::memory_order_relaxed);
+  // Relaxed: while it is held for reading the two bits and bias_ change under the lock only.
+  if (has_fence && bias_.load(std::memory_order_relaxed) == 0 &&
+      (state_.load(std::memory_order_relaxed) & (k_writer | k_line)) == 0) {
+    // Acquire, for those who see the bias: what writers released.
+    state_.fetch_add(k_unknown, std::memory_order_acquire);
+    heap::maybe_delay("rw_mutex.bias");
+    // Release: with in_window.
     bias_.store((biases.fetch_add(1, std::memory_order_relaxed) + 1) * sched::read_counts::k_one_bias,
-                std::memory_order_relaxed);
-    change += k_biased + k_ending;
+                std::memory_order_release);
   }
-  heap::maybe_delay("rw_mutex.bias");
-  // Release: bias_. Acquire, for those who take it by the release: what writers released.
-  state_.fetch_add(change, std::memory_order_acq_rel);
   h.lock.unlock();
 }
 
@@ -370,8 +365,8 @@ bool rw_mutex::unlock_shared_rest(bool is_done, bool must_answer) noexcept {
 
 // One that the own table does not count: from the word; or there is no bias any more, and the caller subtracts.
 bool rw_mutex::unlock_other_reader() noexcept {
-  std::uint64_t state = state_.load(std::memory_order_relaxed);
-  while ((state & k_biased) != 0 && readers_in(state) > 0)
+  std::uint32_t state = state_.load(std::memory_order_relaxed);
+  while (readers_in(state) > 0)
     // Release: with who ends the bias.
     if (state_.compare_exchange_weak(state, state - k_reader, std::memory_order_release,
                                      std::memory_order_relaxed))
@@ -379,14 +374,13 @@ bool rw_mutex::unlock_other_reader() noexcept {
   sched::runtime_section section;
   sched::hall& h = sched::hall_of(&state_);
   heap::lock_guard held(h.lock);
-  end_bias(state_, bias_);
+  end_bias(state_, bias_, reads_);
   return false;
 }
 
 void rw_mutex::begin_shared() { sched::take_long_way(); }
 
-void rw_mutex::lock_shared_slow(std::uint64_t before) {
-  if ((before & (k_writer | k_line)) == 0) return bias_reads();
+void rw_mutex::lock_shared_slow() {
   sched::place w(readers_of(&state_), sched::wait_reason::rw_mutex_read, heir_of_reader);
   const lines at{w.home, &state_};
   sched::wake_up next;
@@ -396,7 +390,7 @@ void rw_mutex::lock_shared_slow(std::uint64_t before) {
     if (!take_as_reader(state_, at, &w, true)) {
       w.home.append(w);
       // Its count, which is gone now, may have kept a writer out. Relaxed: who else brings it to 0 looks too.
-      if ((state_.load(std::memory_order_relaxed) & k_low_half & ~k_line) == 0) next = call(at.next());
+      if ((state_.load(std::memory_order_relaxed) & ~k_line) == 0) next = call(at.next());
       do {
         if (next.g != nullptr || next.word != nullptr) {
           w.home.lock.unlock();

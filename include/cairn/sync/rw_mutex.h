@@ -23,65 +23,57 @@ class rw_mutex {
   rw_mutex& operator=(const rw_mutex&) = delete;
 
   void lock() {
-    std::uint64_t state = state_.load(std::memory_order_relaxed);
+    std::uint32_t free = 0;
     // Acquire, here and below: with the release in unlock() and unlock_shared().
-    if (!detail::has_short_way() || (state & k_low_half) != 0 ||
-        !state_.compare_exchange_strong(state, state | k_writer, std::memory_order_acquire,
-                                        std::memory_order_relaxed)) [[unlikely]]
+    if (!detail::has_short_way() || !state_.compare_exchange_strong(free, k_writer, std::memory_order_acquire,
+                                                                    std::memory_order_relaxed)) [[unlikely]]
       lock_slow();
   }
   bool try_lock() {
-    if (detail::has_short_way()) [[likely]] {
-      std::uint64_t state = state_.load(std::memory_order_relaxed);
-      while ((state & k_low_half) == 0)
-        if (state_.compare_exchange_weak(state, state | k_writer, std::memory_order_acquire,
-                                         std::memory_order_relaxed))
-          return true;
-      if ((state & k_biased) == 0 && (state & k_low_half & ~k_line) != 0) return false;
-    }
+    std::uint32_t state = 0;
+    if (detail::has_short_way() && (state_.compare_exchange_strong(state, k_writer, std::memory_order_acquire,
+                                                                   std::memory_order_relaxed) ||
+                                    ((state & ~k_line) != 0 && bias_.load(std::memory_order_relaxed) == 0)))
+        [[likely]]
+      return state == 0;
     return try_lock_slow();
   }
   // Aborts with a message if it is not locked for writing.
   void unlock() {
-    std::uint64_t state = state_.load(std::memory_order_relaxed);
-    while ((state & k_low_half) == k_writer)
-      [[likely]] if (state_.compare_exchange_weak(state, state - k_writer, std::memory_order_release,
-                                                  std::memory_order_relaxed)) [[likely]] return;
-    unlock_slow();
+    std::uint32_t held = k_writer;
+    if (!state_.compare_exchange_strong(held, 0, std::memory_order_release, std::memory_order_relaxed))
+        [[unlikely]]
+      unlock_slow();
   }
 
   void lock_shared() {
     if (!detail::has_short_way()) [[unlikely]]
       begin_shared();
-    if ((state_.load(std::memory_order_relaxed) & k_biased) != 0 && lock_shared_biased()) return;
+    if (bias_.load(std::memory_order_relaxed) != 0 && lock_shared_biased()) return;
     // Counted first: an addition cannot fail beside other readers, as a compare_exchange would. If a writer has it, or
     // waits, the count is taken back.
-    const std::uint64_t state = state_.fetch_add(k_reader + k_read, std::memory_order_acquire);
-    if ((state & (k_writer | k_line)) != 0 || is_read_enough(state)) [[unlikely]]
-      lock_shared_slow(state);
+    if ((state_.fetch_add(k_reader, std::memory_order_acquire) & (k_writer | k_line)) != 0) [[unlikely]]
+      lock_shared_slow();
+    else if (is_read_enough()) [[unlikely]] bias_reads();
   }
   bool try_lock_shared() {
     if (!detail::has_short_way()) [[unlikely]]
       begin_shared();
-    std::uint64_t state = state_.load(std::memory_order_relaxed);
-    if ((state & k_biased) != 0 && lock_shared_biased()) return true;
+    if (bias_.load(std::memory_order_relaxed) != 0 && lock_shared_biased()) return true;
+    std::uint32_t state = state_.load(std::memory_order_relaxed);
     while ((state & (k_writer | k_line)) == 0)
-      if (state_.compare_exchange_weak(state, state + k_reader + k_read, std::memory_order_acquire,
-                                       std::memory_order_relaxed)) {
-        if (is_read_enough(state)) [[unlikely]]
-          lock_shared_slow(state);
+      if (state_.compare_exchange_weak(state, state + k_reader, std::memory_order_acquire,
+                                       std::memory_order_relaxed))
         return true;
-      }
     return (state & k_writer) == 0 && try_lock_shared_slow();
   }
   // Aborts with a message if it is not locked for reading.
   void unlock_shared() {
-    if ((state_.load(std::memory_order_relaxed) & k_biased) != 0 && unlock_shared_biased()) return;
+    if (bias_.load(std::memory_order_relaxed) != 0 && unlock_shared_biased()) return;
     // From here on the mutex may be gone.
-    const std::uint64_t state = state_.fetch_sub(k_reader, std::memory_order_release);
-    const auto held = static_cast<std::uint32_t>(state);
-    if (held < 2 * k_reader && held != k_reader) [[unlikely]]  // the last one, and somebody waits; or nobody
-      unlock_shared_slow(held);
+    const std::uint32_t state = state_.fetch_sub(k_reader, std::memory_order_release);
+    if (state < 2 * k_reader && state != k_reader) [[unlikely]]  // the last one, and somebody waits; or nobody
+      unlock_shared_slow(state);
   }
 
  private:
@@ -89,7 +81,7 @@ class rw_mutex {
   [[gnu::cold]] bool try_lock_slow();
   [[gnu::cold]] void unlock_slow();
   [[gnu::cold]] static void begin_shared();
-  [[gnu::cold]] void lock_shared_slow(std::uint64_t before);
+  [[gnu::cold]] void lock_shared_slow();
   [[gnu::cold]] bool try_lock_shared_slow();
   [[gnu::cold]] void unlock_shared_slow(std::uint32_t before) noexcept;
   // False: it is to be done in the word.
@@ -100,14 +92,19 @@ class rw_mutex {
   [[gnu::cold]] bool unlock_other_reader() noexcept;
   [[gnu::cold]] void bias_reads() noexcept;
 
-  static bool is_read_enough(std::uint64_t state) noexcept {
-    return static_cast<std::int64_t>(state) >= static_cast<std::int64_t>(k_enough_reads);
+  // Counts one more, or about that: readers at the same time may count as one.
+  bool is_read_enough() noexcept {
+    const std::int32_t n = reads_.load(std::memory_order_relaxed);
+    reads_.store(n + 1, std::memory_order_relaxed);
+    return n >= k_enough_reads;
   }
 
-  static constexpr std::uint64_t k_writer = 1, k_line = 2, k_biased = 4, k_reader = 8, k_low_half = UINT32_MAX;
-  static constexpr std::uint64_t k_read = std::uint64_t{1} << 32, k_enough_reads = k_read << 14;
-  std::atomic<std::uint64_t> state_{0};  // see sched/rw_mutex.cc
-  std::atomic<std::uint64_t> bias_{0};   // which one, while there is one
+  static constexpr std::uint32_t k_writer = 1, k_line = 2, k_reader = 4;
+  static constexpr std::int32_t k_enough_reads = 1 << 14;
+  // See sched/rw_mutex.cc.
+  std::atomic<std::uint32_t> state_{0};
+  std::atomic<std::int32_t> reads_{0};
+  std::atomic<std::uint64_t> bias_{0};
 };
 
 }  // namespace cairn::sync
