@@ -538,8 +538,8 @@ void run_and_leave(round_state* r, random_source& random, clock_type::time_point
 
 // Idle workers end after as long as they sleep between two calls, or as they do in programs.
 void rest_briefly(bool briefly, random_source& random) {
-  cairn::sched::idle_list::rest_ns =
-      briefly ? std::chrono::nanoseconds(up_to(random, 2000)).count() : cairn::sched::idle_list::k_rest_ns;
+  cairn::sched::idle_list::rest_ns = briefly ? std::chrono::nanoseconds(up_to(random, 2000)).count()
+                                             : cairn::sched::idle_list::k_rest_ns;
 }
 
 std::vector<std::unique_ptr<round_state>> rounds;
