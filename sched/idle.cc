@@ -3,8 +3,8 @@
 //
 // The loop of a worker: what it runs next, from whom it steals, and how it goes to sleep. See sched/proc.h.
 //
-// A worker without a P sleeps on its note, in the list of idle ones. One of them is the sleeper instead:
-// sched/sleeper.h.
+// A worker without a P sleeps on its note, in the list of idle ones: sched/idle_list.h. One of them is the sleeper
+// instead: sched/sleeper.h.
 #include <algorithm>
 #include <climits>
 #include <cstdlib>
@@ -14,10 +14,12 @@
 #include "heap/pause.h"
 #include "sched/futex.h"
 #include "sched/handshake.h"
+#include "sched/idle_list.h"
 #include "sched/io.h"
 #include "sched/message.h"
 #include "sched/preempt.h"
 #include "sched/records.h"
+#include "sched/registry.h"
 #include "sched/scheduler.h"
 #include "sched/sleeper.h"
 #include "sched/sysmon.h"
@@ -134,11 +136,7 @@ p* acquire_p(m& self) noexcept {
 }
 
 // The caller has no P. Returns with one, or false if the thread is to end.
-bool stop(m& self) noexcept {
-  put_idle_m(self);
-  sleep_on_note(self);
-  return !self.must_end;
-}
+bool stop(m& self) noexcept { return idle_list::rest(self) && !self.must_end; }
 
 // The caller has a P and found nothing for it. Returns with another one, or false if the thread is to end.
 bool go_idle(m& self) noexcept {
@@ -193,14 +191,6 @@ goroutine* look(m& self, p& pp) noexcept {
 
 // ---- shared with proc.cc -------------------------------------------------------------------------------------------
 
-void put_idle_m(m& worker) noexcept {
-  worker.was_idle = true;
-  heap::lock_guard held(sch.lock);
-  worker.next_idle = sch.idle_m;
-  sch.idle_m = &worker;
-  ++sch.n_idle_m;
-}
-
 void put_idle(p& pp) noexcept {
   if (std::exchange(pp.is, p::use::none) == p::use::taken) sch.in_use.fetch_sub(1, std::memory_order_relaxed);
   if (pp.id >= sch.limit.load(std::memory_order_relaxed)) return;
@@ -228,6 +218,7 @@ void change_limit(int n) noexcept {
       if (sch.all[i]->is == p::use::none) put_idle(*sch.all[i]);
   }
   for (p* pp = surplus; pp != nullptr; pp = pp->next_idle) retire(*pp);
+  idle_list::rouse_surplus();
 }
 
 p* take_idle() noexcept {
@@ -247,15 +238,18 @@ void hand(m& to, p* pp, goroutine* g) noexcept {
   futex_wake(to.note, 1);
 }
 
-void sleep_on_note(m& self) noexcept {
+bool sleep_on_note(m& self, std::int64_t deadline) noexcept {
   leave_section();
-  in_safe_state(self, [&self] {
-    while (self.note.load(std::memory_order_acquire) == 0) futex_wait(self.note, 0);
+  in_safe_state(self, [&self, deadline] {
+    while (self.note.load(std::memory_order_acquire) == 0 && futex_wait(self.note, 0, deadline)) {
+    }
   });
   enter_section();
+  if (self.note.load(std::memory_order_acquire) == 0) return false;
   self.note.store(0, std::memory_order_relaxed);
   if (p* pp = std::exchange(self.handed, nullptr)) adopt_p(self, *pp);
   self.chosen = std::exchange(self.handed_goroutine, nullptr);
+  return true;
 }
 
 void wake_one() noexcept {
@@ -271,9 +265,7 @@ void wake_one() noexcept {
     heap::lock_guard held(sch.lock);
     if (sch.idle_p != nullptr && sch.idle_m != nullptr) {
       pp = take_idle();
-      worker = sch.idle_m;
-      sch.idle_m = worker->next_idle;
-      --sch.n_idle_m;
+      worker = idle_list::take();
     }
   }
   if (worker != nullptr) {
@@ -301,13 +293,8 @@ void hand_off(p& pp) noexcept {
   {
     heap::lock_guard held(sch.lock);
     if (pp.id < sch.limit.load(std::memory_order_relaxed) && has_work) {
-      worker = sch.idle_m;
-      if (worker != nullptr) {
-        sch.idle_m = worker->next_idle;
-        --sch.n_idle_m;
-      } else {
-        wanted = true;
-      }
+      worker = idle_list::take();
+      wanted = worker == nullptr;
     }
     if (worker == nullptr) put_idle(pp);
   }
@@ -473,7 +460,12 @@ void work(m& self) noexcept {
     if (g == nullptr) break;
     run_one(self, g);
   }
+  // Destructors of thread-local objects are still to come. They are the program's, may use the library, and may wake a
+  // goroutine for which all others wait: from here on it is a thread like the program's own, until it detaches.
+  CAIRN_ASSERT(!self.spinning, "a worker that ends still counts as spinning");
+  count_foreign(1);
   if (p* pp = drop_p(self)) hand_off(*pp);
+  self.is_worker = self.is_runtimes = false;
   leave_section();
 }
 

@@ -77,19 +77,21 @@ struct m : heap::mcache {
   goroutine* chosen = nullptr;            // the scheduler's loop runs it next
   exception_state* exceptions = nullptr;  // the thread's, of the C++ runtime
   int* error = nullptr;                   // its errno
-  bool is_worker = false;                 // written before it is linked
-  bool is_runtimes = false;               // a thread of the library's own; likewise
-  bool must_end = false;                  // its goroutine ended locked to it; or written by who then wakes it
-  goroutine* locked = nullptr;            // runs on this thread only, and nothing else does
+  // Written before it is linked, and by itself at its end; see work().
+  bool is_worker = false;
+  bool is_runtimes = false;     // a thread of the library's own
+  bool must_end = false;        // its goroutine ended locked to it; or written by who then wakes it
+  goroutine* locked = nullptr;  // runs on this thread only, and nothing else does
   std::atomic<bool> freeze_wanted{false};  // set by sysmon before its signal, cleared by the thread; relaxed
   int freeze_off = 0;                      // see no_freeze
   bool spinning = false;                   // it looks for work, and counts as one who does
   std::atomic<std::uint32_t> note{0};      // a sleeping worker is woken by 1, after `handed`
   p* handed = nullptr;                     // written by the waker, as is the next
   goroutine* handed_goroutine = nullptr;
-  m* next_idle = nullptr;           // under the scheduler's lock
-  bool was_idle = false;            // it has run no goroutine since it was in that list; its own
-  bool signal_was_blocked = false;  // before the thread attached; so again when it detaches
+  m *next_idle = nullptr, *prev_idle = nullptr;  // under the scheduler's lock, as is the next
+  bool is_listed = false;                        // among the idle workers
+  bool was_idle = false;                         // it has run no goroutine since it was in that list; its own
+  bool signal_was_blocked = false;               // before the thread attached; so again when it detaches
   bool interrupted = false;  // it answers in its signal handler, not by itself at a section's end; own thread
   bool reported = false;     // named on standard error during this stop; under the registry lock
   bool dead = false;         // the kernel knows no such thread; under the registry lock

@@ -13,6 +13,7 @@
 
 #include "heap/delay.h"
 #include "sched/handshake.h"
+#include "sched/idle_list.h"
 #include "sched/scheduler.h"
 #include "sched/signal.h"
 #include "sched/worker.h"
@@ -32,12 +33,8 @@ m* take_spare() noexcept {
   {
     heap::lock_guard held(sch.lock);
     if (sch.frozen >= most_frozen()) return nullptr;
-    spare = sch.idle_m;
-    if (spare != nullptr) {
-      sch.idle_m = spare->next_idle;
-      --sch.n_idle_m;
-      ++sch.frozen;
-    }
+    spare = idle_list::take();
+    if (spare != nullptr) ++sch.frozen;
     left = sch.n_idle_m;
   }
   if (left < k_spare_workers) request_worker();
@@ -61,12 +58,8 @@ void freeze(m& self, goroutine& g, m& spare) noexcept {
   g.status.store(g_status::runnable, std::memory_order_release);  // with who lists goroutines
   heap::maybe_delay("sched.freeze");
   put_global(&g);
-  if (pp != nullptr) {
-    hand(spare, pp);
-  } else {  // it was running without one
-    put_idle_m(spare);
-    wake_one();
-  }
+  hand(spare, pp);
+  if (pp == nullptr) wake_one();  // it was running without one; the spare goes back to sleep
   sleep_on_note(self);
   thaw(self, g);
 }

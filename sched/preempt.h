@@ -23,7 +23,8 @@
 //   D2  a thread is frozen only if a worker that sleeps takes its P, so that the queue is looked at; and that worker,
 //       the spare, stays one: while threads are frozen it runs no goroutine but gives its P to a frozen one and sleeps
 //       again, unless there is another spare (may_run). So there is always one, in the list or on its way back to
-//       it, however long a new thread takes.
+//       it, however long a new thread takes. Of those in the list only such end as are more than the spares and
+//       the Ps (idle_list.h).
 //   D3  whoever waits for what it holds loses its P after a slice: by being frozen if it spins, by having the P taken
 //       if it sleeps.
 //   D4  frozen ones wait in the global queue, first in first out, which every 61st slice of a P begins with.

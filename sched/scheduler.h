@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "heap/lock.h"
+#include "sched/futex.h"
 #include "sched/proc.h"
 
 namespace cairn::sched {
@@ -21,7 +22,7 @@ struct scheduler {
   goroutine* head CAIRN_GUARDED_BY(lock) = nullptr;  // the global queue
   goroutine* tail CAIRN_GUARDED_BY(lock) = nullptr;
   p* idle_p CAIRN_GUARDED_BY(lock) = nullptr;  // last in, first out
-  m* idle_m CAIRN_GUARDED_BY(lock) = nullptr;
+  m* idle_m CAIRN_GUARDED_BY(lock) = nullptr;  // see sched/idle_list.h
   unsigned n_idle_m CAIRN_GUARDED_BY(lock) = 0;
   unsigned frozen CAIRN_GUARDED_BY(lock) = 0;                 // threads
   std::atomic<bool> wants_spares{false};                      // somebody has had to be frozen; relaxed
@@ -83,10 +84,10 @@ void try_for_stack() noexcept;
 void hand_off(p& pp) noexcept;
 // Wakes `to`, which sleeps on its note or is about to, with a P or without, and with what it is to run.
 void hand(m& to, p* pp, goroutine* g = nullptr) noexcept;
-// Sleeps on the note, in the safe state. In a section before and after.
-void sleep_on_note(m& self) noexcept;
+// Sleeps until the note is raised, in the safe state; false once the deadline (as futex_wait's) has passed. In a
+// section before and after.
+bool sleep_on_note(m& self, std::int64_t deadline = k_forever) noexcept;
 void put_idle(p& pp) noexcept CAIRN_REQUIRES(sch.lock);
-void put_idle_m(m& worker) noexcept;
 p* take_idle() noexcept CAIRN_REQUIRES(sch.lock);
 // All Ps below `n` have been made.
 void change_limit(int n) noexcept;

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <climits>
 #include <cstring>
 #include <mutex>
@@ -19,11 +20,13 @@
 #include "sched/fence.h"
 #include "sched/futex.h"
 #include "sched/hooks.h"
+#include "sched/idle_list.h"
 #include "sched/message.h"
 #include "sched/overflow.h"
 #include "sched/quit.h"
 #include "sched/scheduler.h"
 #include "sched/sysmon.h"
+#include "sched/worker_stack.h"
 
 namespace cairn::sched {
 namespace {
@@ -57,7 +60,7 @@ std::atomic<bool> starting{false};
 // before the maker starts.
 sigset_t signal_mask;
 
-void* worker_main(void*) {
+void* worker_main(void* stack) {
   pthread_sigmask(SIG_SETMASK, &signal_mask, nullptr);
   pthread_setname_np(pthread_self(), "cairn-m");
   heap::prepare_malloc();
@@ -65,16 +68,43 @@ void* worker_main(void*) {
   m& self = attach_patiently();
   starting.store(false, std::memory_order_release);
   work(self);
+  worker_stacks::leave(static_cast<worker_stack*>(stack));
   return nullptr;
 }
 
-int start_thread(void* (*body)(void*)) noexcept {
+// `prepare(attributes)` gives an error, or 0.
+template <class F>
+int start_thread(void* (*body)(void*), void* arg, F&& prepare) noexcept {
   pthread_attr_t attributes;
   if (const int error = pthread_attr_init(&attributes); error != 0) return error;
   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  int error = prepare(attributes);
   pthread_t thread;
-  const int error = pthread_create(&thread, &attributes, body, nullptr);
+  if (error == 0) error = pthread_create(&thread, &attributes, body, arg);
   pthread_attr_destroy(&attributes);
+  return error;
+}
+
+// As large as any thread's.
+std::size_t thread_stack_bytes() noexcept {
+  static const std::size_t bytes = [] {
+    pthread_attr_t attributes;
+    std::size_t n = std::size_t{8} << 20;
+    if (pthread_attr_init(&attributes) != 0) return n;
+    pthread_attr_getstacksize(&attributes, &n);
+    pthread_attr_destroy(&attributes);
+    return n;
+  }();
+  return bytes;
+}
+
+int start_worker() noexcept {
+  worker_stack* stack = worker_stacks::take(thread_stack_bytes());
+  if (stack == nullptr) return EAGAIN;
+  const int error = start_thread(worker_main, stack, [stack](pthread_attr_t& attributes) {
+    return pthread_attr_setstack(&attributes, stack->low, stack->bytes);
+  });
+  if (error != 0) worker_stacks::give(stack);
   return error;
 }
 
@@ -124,11 +154,14 @@ void* maker_main(void*) {
       continue;
     }
     starting.store(true, std::memory_order_relaxed);
-    if (const int error = start_thread(worker_main); error != 0) {
+    if (const int error = start_worker(); error != 0) {
       starting.store(false, std::memory_order_relaxed);
+      idle_list::note_refusal(true);
       report_refusal(error);
       sleep_ns(k_retry_ns);
       request_worker();
+    } else {
+      idle_list::note_refusal(false);
     }
   }
 }
@@ -137,7 +170,7 @@ void start_own_thread(void* (*body)(void*), const char* what) {
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  const int error = start_thread(body);
+  const int error = start_thread(body, nullptr, [](pthread_attr_t&) { return 0; });
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (error != 0) throw std::system_error(error, std::generic_category(), what);
 }

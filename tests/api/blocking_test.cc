@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <filesystem>
+#include <iterator>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -74,6 +76,35 @@ TEST(Blocking, ManyAreInsideAtOnceOnOneProc) {
       });
     all.wait();
     EXPECT_EQ(right, k_goroutines);
+  });
+}
+
+std::size_t count_threads() {
+  std::error_code failed;
+  return static_cast<std::size_t>(
+      std::distance(std::filesystem::directory_iterator("/proc/self/task", failed), {}));
+}
+
+TEST(Blocking, TheThreadsOfABurstEndWhenNobodyNeedsThem) {
+  on_procs(2, [] {
+    constexpr int k_goroutines = 40, k_needed = 10;
+    collections back_to_back;
+    std::atomic<int> inside{0}, right{0};
+    std::atomic<std::size_t> threads{0};
+    wait_group all;
+    for (int i = 0; i < k_goroutines; ++i)
+      all.go([&, i] {
+        cell* mine = make_list(static_cast<std::uint64_t>(i), 20);
+        cairn::blocking([&] {
+          if (++inside == k_goroutines) threads = count_threads();
+          while (threads == 0) nap();
+        });
+        right += is_list(mine, static_cast<std::uint64_t>(i), 20);
+      });
+    all.wait();
+    EXPECT_EQ(right, k_goroutines);
+    EXPECT_TRUE(eventually([&] { return count_threads() <= threads - k_goroutines + k_needed; }))
+        << count_threads() << " of " << threads;
   });
 }
 

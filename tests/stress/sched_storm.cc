@@ -32,6 +32,7 @@
 #include <vector>
 
 #include "api/procs.h"
+#include "sched/idle_list.h"
 #include "stress/storm.h"
 
 namespace {
@@ -535,6 +536,12 @@ void run_and_leave(round_state* r, random_source& random, clock_type::time_point
   if (const std::size_t left = cairn::num_goroutines(); left != 0) fail("goroutines have survived their run");
 }
 
+// Idle workers end after as long as they sleep between two calls, or as they do in programs.
+void rest_briefly(bool briefly, random_source& random) {
+  cairn::sched::idle_list::rest_ns = briefly ? std::chrono::nanoseconds(up_to(random, 2000)).count()
+                                             : cairn::sched::idle_list::k_rest_ns;
+}
+
 std::vector<std::unique_ptr<round_state>> rounds;
 
 void play_all() {
@@ -544,6 +551,7 @@ void play_all() {
     rounds.push_back(std::make_unique<round_state>());
     round_state* r = rounds.back().get();
     current_round = r;
+    rest_briefly(random() % 2 == 0, random);
     const auto round_end = std::min(end, clock_type::now() + 200ms + 1000 * up_to(random, 2000));
     if (random() % 3 == 0) run_and_leave(r, random, round_end);
     else run_to_the_end(r, random, round_end);

@@ -21,9 +21,11 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <string>
 #include <thread>
 #include <vector>
 
+#include "sched/idle_list.h"
 #include "stress/soak_channels.h"
 #include "stress/soak_goroutines.h"
 #include "stress/soak_shared.h"
@@ -99,6 +101,18 @@ std::size_t entries_of(const char* directory) {
   const auto n = std::distance(std::filesystem::directory_iterator(directory, failed), {});
   expect(!failed, "/proc cannot be read");
   return static_cast<std::size_t>(n);
+}
+// Threads that run goroutines, by their names.
+std::size_t count_workers() {
+  std::size_t n = 0;
+  std::error_code failed;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task", failed)) {
+    std::string name;
+    std::getline(std::ifstream(task.path() / "comm"), name);  // nothing of one that has just ended
+    n += name == "cairn-m";
+  }
+  expect(!failed, "/proc cannot be read");
+  return n;
 }
 std::size_t resident_kib() {
   std::size_t all = 0, resident = 0;
@@ -206,22 +220,11 @@ struct outcome {
   std::size_t rounds;
 };
 
-// Workers do not end, so how many there are is the largest number that was ever blocked or frozen at once. As
-// many as the rounds can need are there before the first sample: more than the goroutines that do things and
-// those of the crowds.
-void start_workers() {
-  wait_group all;
-  std::atomic<int> inside{0};
-  constexpr int k_workers = 40 + 4 * k_procs;
-  for (int i = 0; i < k_workers; ++i)
-    all.go([&] {
-      cairn::blocking([&] {
-        ++inside;
-        const auto patience = clock_type::now() + 10s;
-        while (inside < k_workers && clock_type::now() < patience) std::this_thread::sleep_for(1ms);
-      });
-    });
-  all.wait();
+// Those that a round had in blocking() or frozen. Beside those in the list of idle ones there are this goroutine's and
+// the sleeper.
+void await_ends_of_workers() {
+  const std::size_t most = static_cast<std::size_t>(cairn::max_procs()) + cairn::sched::k_spare_workers + 2;
+  expect(eventually([most] { return count_workers() <= most; }), "threads that nobody needs are left");
 }
 
 // Main. The poller's descriptors, which stay open, are there before the first sample.
@@ -229,13 +232,12 @@ outcome play_all(company& beside) {
   random_source random(storm.seed);
   g_descriptors.do_one(random);
   const std::size_t goroutines = cairn::num_goroutines();
-  start_workers();
-  expect(eventually([&] { return cairn::num_goroutines() == goroutines; }), "workers' goroutines are left");
   const sample first = take_sample(beside);
   samples all;
   for (const auto end = clock_type::now() + storm.time; clock_type::now() < end;) {
     play(random, round_time(random));
     expect(eventually([&] { return cairn::num_goroutines() == goroutines; }), "goroutines are left");
+    await_ends_of_workers();
     all.push_back(take_sample(beside));
     if (all.back().descriptors != first.descriptors) fail("descriptors are left");
   }
@@ -245,6 +247,7 @@ outcome play_all(company& beside) {
 
 outcome soak_for_a_while() {
   outcome result{};
+  cairn::sched::idle_list::rest_ns = std::chrono::nanoseconds(100ms).count();  // less than a round
   company beside(500us);
   on_procs(k_procs, [&] { result = play_all(beside); });
   return result;
