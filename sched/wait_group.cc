@@ -1,13 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
 //
-// Whoever brings the counter to zero while somebody stands in line takes all out of it, and k_line off, with
-// the same store under the lock of the hall. After that the group may be gone. Who was taken out has waited
-// long enough, whatever becomes of the counter meanwhile.
+// Who stands in line stands there under the lock of the hall; k_line says so, and is set under that lock while the
+// counter is not zero. add() changes the word by a CAS. done() subtracts and looks afterwards; so the word may come to
+// zero with k_line: it is pending then.
+//
+//   counter n, line or none -> n - 1           by done()
+//   1, line                 -> 0, line         by done(), the one that has reached zero: pending
+//   0, line                 -> 0               under the lock, by any of: the done() that has reached zero; an add()
+//                                              that finds it so, which must not raise it before; the one that takes
+//                                              back what it has subtracted from zero
+//   1, line                 -> 0               under the lock, by add(-n)
+//
+// With the store that takes k_line off all are taken out of the line. While it is pending nobody gets in line, for the
+// counter is zero; so those that are in line are those who have waited for this zero, and whoever was taken out
+// has waited long enough, whatever becomes of the counter meanwhile.
+//
+// A done() that has reached zero has only the address from there on, until it finds somebody in line at it: who stands
+// there has not returned from wait(), so the word is there. It may be another group's by then, or be raised again:
+// then it is not pending, or for another one, who finds nobody.
+//
+// A done() too many lowers the word below zero for a moment, in which an add() elsewhere may be refused.
 #include "cairn/sync/wait_group.h"
 
 #include <stdexcept>
 
+#include "heap/delay.h"
 #include "sched/line.h"
 #include "sched/proc.h"
 
@@ -18,6 +36,7 @@ void wait_group::add_slow(std::int64_t n) {
   const std::uint32_t id = detail::own_bubble_id();
   const std::uint64_t own = id != 0 ? k_in_bubble | std::uint64_t{id} << 32 : 0;
   const char* wrong = nullptr;
+  bool is_pending = false;
   {
     sched::runtime_section section;
     sched::hall& h = sched::hall_of(&state_);
@@ -37,15 +56,41 @@ void wait_group::add_slow(std::int64_t n) {
         else wrong = nullptr;
         if (wrong != nullptr) break;
         const auto left = static_cast<std::uint64_t>(counter + n) << 1;
-        wanted = left == 0 ? 0 : owner | left | (state & k_line);
+        is_pending = counter == 0 && (state & k_line) != 0;
+        wanted = left == 0 ? 0 : owner | left | (is_pending ? 0 : state & k_line);
         // Acquire and release: as in change().
       } while (
           !state_.compare_exchange_weak(state, wanted, std::memory_order_acq_rel, std::memory_order_relaxed));
-      if (wrong == nullptr && wanted == 0) woken = sched::let_in(h, &state_, true);
+      if (wrong == nullptr && (wanted == 0 || is_pending)) woken = sched::let_in(h, &state_, true);
     }
     woken.wake();
   }
   if (wrong != nullptr) throw std::logic_error(wrong);
+}
+
+void wait_group::let_all_in() noexcept {
+  sched::runtime_section section;
+  sched::hall& h = sched::hall_of(&state_);
+  sched::chain woken;
+  {
+    heap::lock_guard held(h.lock);
+    if (h.first_at(&state_) == nullptr) return;
+    // Acquire: with the done()s of those that are woken now.
+    if ((state_.load(std::memory_order_acquire) & k_low_half) != k_line) return;
+    state_.fetch_and(~k_line, std::memory_order_release);
+    woken = sched::let_in(h, &state_, true);
+  }
+  woken.wake();
+}
+
+// After the subtraction. `before`: what it found.
+void wait_group::done_slow(std::uint64_t before) {
+  heap::maybe_delay("wait_group.zero");
+  if (before == (2 | k_line)) return let_all_in();
+  // Nothing was to be done, or it is a bubble's, of which not everybody may lower it: as if it had not been.
+  heap::maybe_delay("wait_group.below_zero");
+  if (((state_.fetch_add(2, std::memory_order_acq_rel) + 2) & k_low_half) == k_line) let_all_in();
+  add_slow(-1);
 }
 
 void wait_group::wait_slow() {

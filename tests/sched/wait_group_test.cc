@@ -102,6 +102,83 @@ TEST(WaitGroup, IsUsedAgainWhileEarlierWaitersStillWake) {
   EXPECT_TRUE(eventually([&] { return rounds.load() > 3; }));
 }
 
+// Two raise and lower it in turns, so that one may raise it again when the other has lowered it to zero and not let in
+// who waited.
+void wait_for_rounds_that_follow_each_other(std::size_t n) {
+  sync::wait_group g;
+  std::atomic<std::uint64_t> round{0}, begun{0}, finished{0}, returns{0};
+  const auto raise_and_lower = [&](std::uint64_t first) {
+    for (std::uint64_t i = first; i <= n; i += 2) {
+      while (round.load() != i - 1) yield();
+      g.add();
+      begun.store(i);
+      if (i % 4 == 0) yield();
+      finished.store(i);
+      round.store(i);
+      g.done();
+    }
+  };
+  crowd waiters;
+  for (int i = 0; i < 3; ++i) {
+    waiters.add([&](const std::atomic<bool>& stop) {
+      while (!stop.load()) {
+        const std::uint64_t seen = begun.load();
+        g.wait();
+        if (finished.load() < seen) std::abort();
+        returns.fetch_add(1);
+      }
+    });
+  }
+  std::thread one([&] { raise_and_lower(1); }), two([&] { raise_and_lower(2); });
+  const auto join = [&] {
+    one.join();
+    two.join();
+  };
+  in_safe_state(self(), join);
+  EXPECT_TRUE(eventually([&] { return returns.load() > 3; }));
+  g.wait();
+  EXPECT_THROW(g.done(), std::logic_error);
+}
+
+TEST(WaitGroup, NobodyIsLetInByAnEarlierZero) { wait_for_rounds_that_follow_each_other(test_count(1000)); }
+
+TEST(WaitGroup, NobodyIsLetInByAnEarlierZeroWithDelays) {
+  heap::set_delays(100, 5);
+  wait_for_rounds_that_follow_each_other(test_count(200));
+  heap::set_delays(0, 0);
+}
+
+TEST(WaitGroup, ADoneTooManyThrowsBesideOthersAndLetsNobodyWaitForEver) {
+  heap::set_delays(100, 6);
+  sync::wait_group g;
+  std::atomic<std::size_t> refused{0};
+  {
+    crowd waiters;
+    waiters.add([&](const std::atomic<bool>& stop) {
+      while (!stop.load()) g.wait();
+    });
+    std::vector<std::thread> wrong;
+    for (int t = 0; t < 3; ++t)
+      wrong.emplace_back([&] {
+        for (std::size_t i = 0; i < test_count(200); ++i) {
+          try {
+            g.done();
+          } catch (const std::logic_error&) {
+            refused.fetch_add(1);
+          }
+        }
+      });
+    in_safe_state(self(), [&] {
+      for (std::thread& t : wrong) t.join();
+    });
+  }
+  heap::set_delays(0, 0);
+  EXPECT_EQ(refused.load(), 3 * test_count(200));
+  g.add();
+  g.done();
+  g.wait();
+}
+
 TEST(WaitGroup, WorksFromThreadsThatAreNoGoroutines) {
   sync::wait_group g;
   g.add();

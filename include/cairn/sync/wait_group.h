@@ -29,7 +29,19 @@ class wait_group {
     if (!detail::has_short_way() || detail::are_bubbles_live() || !change(n)) [[unlikely]]
       add_slow(n);
   }
-  void done() { add(-1); }
+  // As add(-1).
+  void done() {
+    if (!detail::has_short_way() || detail::are_bubbles_live()) [[unlikely]] {
+      add_slow(-1);
+      return;
+    }
+    // A subtraction, and not as in change(): a look at the word just after another locked instruction was on it
+    // costs as much as half of one. Orders: as there.
+    const std::uint64_t before = state_.fetch_sub(2, std::memory_order_acq_rel);
+    const bool others_are_left = before - 4 <= k_low_half - 4;
+    if (!others_are_left && before != 2) [[unlikely]]
+      done_slow(before);
+  }
   void wait() {
     // Acquire: with the release in add().
     if (!detail::has_short_way() || state_.load(std::memory_order_acquire) >> 1 != 0) [[unlikely]]
@@ -56,13 +68,13 @@ class wait_group {
   }
 
  private:
-  // False: it is refused, or there are some to be woken.
+  // False: it is refused, or there are some to be woken, by this one or by a done() that has come to zero.
   bool change(std::int64_t n) noexcept {
     std::uint64_t state = state_.load(std::memory_order_relaxed);
     for (;;) {
       const auto counter = static_cast<std::int64_t>(state >> 1);
       if (n < -counter || n > k_most - counter) return false;
-      if (counter + n == 0 && (state & k_line) != 0) return false;
+      if ((state & k_line) != 0 && (counter == 0 || counter + n == 0)) return false;
       // Release: what was done before done() is seen by who sees zero in wait(). Acquire too: the one who brings it to
       // zero hands on what the others released.
       if (state_.compare_exchange_weak(state, static_cast<std::uint64_t>(counter + n) << 1 | (state & k_line),
@@ -71,6 +83,8 @@ class wait_group {
     }
   }
   [[gnu::cold]] void add_slow(std::int64_t n);
+  [[gnu::cold]] void done_slow(std::uint64_t before);
+  [[gnu::cold]] void let_all_in() noexcept;
   [[gnu::cold]] void wait_slow();
 
   static constexpr std::int64_t k_most = INT32_MAX;
