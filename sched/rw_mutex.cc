@@ -317,7 +317,8 @@ void rw_mutex::bias_reads() noexcept {
   sched::hall& h = sched::hall_of(&state_);
   if (!h.lock.try_lock()) return;
   const bool has_fence = sched::has_fence_for_all.load(std::memory_order_relaxed);
-  reads_.store(has_fence ? 0 : k_enough - k_most_reads, std::memory_order_relaxed);
+  // Without a fence too: it is there only once the first P is, and a mutex may have been read often before.
+  reads_.store(0, std::memory_order_relaxed);
   // Relaxed: while it is held for reading the two bits and bias_ change under the lock only.
   if (has_fence && bias_.load(std::memory_order_relaxed) == 0 &&
       (state_.load(std::memory_order_relaxed) & (k_writer | k_line)) == 0) {
