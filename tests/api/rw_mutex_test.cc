@@ -4,6 +4,7 @@
 // The mutex of readers and writers, between goroutines and threads that are none.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <mutex>
 #include <shared_mutex>
@@ -126,6 +127,14 @@ TEST_P(RwMutex, AWaitingWriterHoldsBackNewReaders) {
 }
 
 // While one writes, a writer and then readers come: all readers go before that writer.
+// So many goroutines stand in line to do `what`.
+bool wait_in_line(std::ptrdiff_t n, const char* what) {
+  return eventually([=] {
+    const auto all = cairn::goroutines();
+    return std::count_if(all.begin(), all.end(), [what](const auto& g) { return g.wait_reason == what; }) == n;
+  });
+}
+
 TEST_P(RwMutex, ReadersThatWaitedGoBeforeTheNextWriter) {
   program([] {
     for (int round = 0; round < 5; ++round) {
@@ -137,7 +146,7 @@ TEST_P(RwMutex, ReadersThatWaitedGoBeforeTheNextWriter) {
         std::unique_lock held(m);
         EXPECT_EQ(read, k_readers);
       });
-      cairn::sleep_for(2ms);
+      EXPECT_TRUE(wait_in_line(1, "rw_mutex lock"));
       wait_group all, inside;
       inside.add(k_readers);
       for (int i = 0; i < k_readers; ++i)
@@ -147,7 +156,7 @@ TEST_P(RwMutex, ReadersThatWaitedGoBeforeTheNextWriter) {
           inside.done();
           inside.wait();  // together
         });
-      cairn::sleep_for(5ms);
+      EXPECT_TRUE(wait_in_line(k_readers, "rw_mutex lock_shared"));
       EXPECT_EQ(read, 0);
       m.unlock();
       all.wait();
