@@ -48,18 +48,27 @@ namespace cairn::sched {
 
 // ---- for what parks ----------------------------------------------------------------------------------------------
 
+// In a word of its own, all of it written. What waits lies on a stack that is scanned meanwhile: of a byte and seven
+// of padding, in which a pointer lay before, the collector would make the address of that object's neighbour.
+template <class T>
+struct whole_word {
+  constexpr whole_word(T value) noexcept : word(static_cast<std::uint64_t>(value)) {}
+  constexpr operator T() const noexcept { return static_cast<T>(word); }
+  std::uint64_t word;
+};
+
 // Stops the calling goroutine until somebody calls ready() of it. In a section (enter_section), which is over
 // when it returns; the thread may be another one then. `commit` is called with `arg` after the switch, and is
 // what lets others find the goroutine: it releases the lock of the queue that the goroutine has been put into.
 // `cancel`, `awaited`: as in goroutine.
 struct parking {
-  wait_reason why = wait_reason::none;
+  whole_word<wait_reason> why = wait_reason::none;
   void (*commit)(void* arg) noexcept = nullptr;
   bool (*cancel)(goroutine& g, void* arg) noexcept = nullptr;
   void* arg = nullptr;
   awaited_objects awaited = nullptr;
   // In a bubble: only its other members, or its clock, make the goroutine runnable again (sched/bubble.h).
-  bool is_durable = false;
+  whole_word<bool> is_durable = false;
 };
 void park(const parking& how) noexcept;
 

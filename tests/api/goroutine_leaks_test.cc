@@ -70,7 +70,7 @@ std::size_t count(const std::vector<goroutine_info>& found, const cast& of) {
       std::count_if(found.begin(), found.end(), [&of](const goroutine_info& g) { return of.has(g.id); }));
 }
 
-constexpr std::size_t k_copies = 20, k_enough = 14;
+constexpr std::size_t k_copies = 20, k_enough = 17;
 
 // On so many Ps: makes k_copies of a scene on goroutines that end, each of which starts one that enters `leaked` and
 // waits for ever for `reason`. All others that there are go on.
