@@ -195,55 +195,19 @@ void end_bias(word_type& word, bias_type& bias, std::atomic<std::int32_t>& reads
   if (readers_in(before) + std::int64_t{readers} < 0) report_not_read();
 }
 
-// f() in a window, if there is a bias. `must_answer`: a request has come meanwhile, and waits. Written by who inlines
-// it, so that nothing but what hardly ever happens follows the window's end.
-template <bool is_delayed, class F>
-[[gnu::always_inline]] inline bool in_window(sched::m& self, const word_type& word, const bias_type& bias,
-                                             bool& must_answer, F f) noexcept {
-  if (is_delayed)
-    CAIRN_ASSERT(self.depth.load(std::memory_order_relaxed) == 0,
-                 "a mutex is locked inside a runtime section");
-  sched::open_window(self, &word);
-  if (is_delayed) heap::maybe_delay("rw_mutex.window");
-  // Acquire: with the release in bias_reads().
-  const std::uint64_t number = bias.load(std::memory_order_acquire);
-  bool is_done = false;
-  if (number != 0) [[likely]]
-    is_done = f(number);
-  if (is_delayed) heap::maybe_delay("rw_mutex.counted");
-  must_answer = !sched::close_window(self);
-  return is_done;
+// What is done in a window on the mutex.
+auto counting(sched::m& self, const bias_type& bias) noexcept {
+  return [&self, &bias] {
+    // Acquire: with the release in bias_reads().
+    const std::uint64_t number = bias.load(std::memory_order_acquire);
+    return number != 0 && self.reads.add(number);
+  };
 }
-template <bool is_delayed>
-[[gnu::always_inline]] inline bool count_reader(sched::m& self, const word_type& word, const bias_type& bias,
-                                                bool& must_answer) noexcept {
-  return in_window<is_delayed>(self, word, bias, must_answer,
-                               [&](std::uint64_t number) { return self.reads.add(number); });
-}
-template <bool is_delayed>
-[[gnu::always_inline]] inline bool uncount_reader(sched::m& self, const word_type& word,
-                                                  const bias_type& bias, bool& must_answer) noexcept {
-  return in_window<is_delayed>(self, word, bias, must_answer,
-                               [&](std::uint64_t number) { return self.reads.take(number); });
-}
-
-bool are_delays_on() noexcept { return heap::delays.permille.load(std::memory_order_relaxed) != 0; }
-
-[[gnu::cold, gnu::noinline]] bool answer(sched::m& self, bool is_done) noexcept {
-  sched::detail_m::answer_deferred(self);
-  return is_done;
-}
-[[gnu::cold, gnu::noinline]] bool count_delayed(sched::m& self, const word_type& word,
-                                                const bias_type& bias) noexcept {
-  bool must_answer = false;
-  const bool is_done = count_reader<true>(self, word, bias, must_answer);
-  return must_answer ? answer(self, is_done) : is_done;
-}
-[[gnu::cold, gnu::noinline]] bool uncount_delayed(sched::m& self, const word_type& word,
-                                                  const bias_type& bias) noexcept {
-  bool must_answer = false;
-  const bool is_done = uncount_reader<true>(self, word, bias, must_answer);
-  return must_answer ? answer(self, is_done) : is_done;
+auto uncounting(sched::m& self, const bias_type& bias) noexcept {
+  return [&self, &bias] {
+    const std::uint64_t number = bias.load(std::memory_order_acquire);  // as above
+    return number != 0 && self.reads.take(number);
+  };
 }
 
 }  // namespace
@@ -325,7 +289,7 @@ void rw_mutex::bias_reads() noexcept {
     // Acquire, for those who see the bias: what writers released.
     state_.fetch_add(k_unknown, std::memory_order_acquire);
     heap::maybe_delay("rw_mutex.bias");
-    // Release: with in_window.
+    // Release: with those who count themselves.
     bias_.store((biases.fetch_add(1, std::memory_order_relaxed) + 1) * sched::read_counts::k_one_bias,
                 std::memory_order_release);
   }
@@ -334,30 +298,25 @@ void rw_mutex::bias_reads() noexcept {
 
 bool rw_mutex::lock_shared_biased() noexcept {
   auto& self = *static_cast<sched::m*>(detail::this_cache());
-  if (are_delays_on()) [[unlikely]]
-    return count_delayed(self, state_, bias_);
-  bool must_answer = false;
-  const bool is_done = count_reader<false>(self, state_, bias_, must_answer);
-  if (must_answer) [[unlikely]]
-    return answer(self, is_done);
-  return is_done;
+  return sched::in_answered_window(self, &state_, counting(self, bias_));
 }
 
 bool rw_mutex::unlock_shared_biased() noexcept {
   auto& self = *static_cast<sched::m*>(detail::this_cache());
   if (&self == &sched::nobody) [[unlikely]]
     return unlock_other_reader();
-  if (are_delays_on()) [[unlikely]]
+  if (sched::are_delays_on()) [[unlikely]]
     return unlock_shared_delayed();
   bool must_answer = false;
-  const bool is_done = uncount_reader<false>(self, state_, bias_, must_answer);
+  const bool is_done = sched::in_window<false>(self, &state_, must_answer, uncounting(self, bias_));
   if (!is_done || must_answer) [[unlikely]]
     return unlock_shared_rest(is_done, must_answer);
   return true;
 }
 
 bool rw_mutex::unlock_shared_delayed() noexcept {
-  return uncount_delayed(*sched::current(), state_, bias_) || unlock_other_reader();
+  sched::m& self = *sched::current();
+  return sched::in_delayed_window(self, &state_, uncounting(self, bias_)) || unlock_other_reader();
 }
 bool rw_mutex::unlock_shared_rest(bool is_done, bool must_answer) noexcept {
   if (must_answer) sched::detail_m::answer_deferred(*sched::current());

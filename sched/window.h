@@ -20,6 +20,7 @@
 #pragma once
 #include <atomic>
 
+#include "cairn/detail/assert.h"
 #include "heap/delay.h"
 #include "heap/pause.h"
 #include "sched/fence.h"
@@ -59,6 +60,42 @@ inline void open_window(m& self, const void* on) noexcept {
   self.depth.store(0, std::memory_order_release);         // as at the end of a runtime_section
   std::atomic_signal_fence(std::memory_order_seq_cst);
   return self.state.load(std::memory_order_relaxed) != k_requested;
+}
+
+// f() in such a window. `must_answer`: a request has come meanwhile, and waits. Written by who inlines it, so that
+// nothing but what hardly ever happens follows the window's end.
+template <bool is_delayed, class F>
+[[gnu::always_inline]] inline bool in_window(m& self, const void* on, bool& must_answer, F f) noexcept {
+  if (is_delayed)
+    CAIRN_ASSERT(self.depth.load(std::memory_order_relaxed) == 0, "it is locked inside a runtime section");
+  open_window(self, on);
+  if (is_delayed) heap::maybe_delay("window.opened");
+  const bool is_done = f();
+  if (is_delayed) heap::maybe_delay("window.closing");
+  must_answer = !close_window(self);
+  return is_done;
+}
+[[gnu::cold, gnu::noinline]] inline bool answer_after(m& self, bool is_done) noexcept {
+  detail_m::answer_deferred(self);
+  return is_done;
+}
+template <class F>
+[[gnu::cold, gnu::noinline]] bool in_delayed_window(m& self, const void* on, F f) noexcept {
+  bool must_answer = false;
+  const bool is_done = in_window<true>(self, on, must_answer, f);
+  return must_answer ? answer_after(self, is_done) : is_done;
+}
+inline bool are_delays_on() noexcept { return heap::delays.permille.load(std::memory_order_relaxed) != 0; }
+// The same, and has answered on return.
+template <class F>
+[[gnu::always_inline]] inline bool in_answered_window(m& self, const void* on, F f) noexcept {
+  if (are_delays_on()) [[unlikely]]
+    return in_delayed_window(self, on, f);
+  bool must_answer = false;
+  const bool is_done = in_window<false>(self, on, must_answer, f);
+  if (must_answer) [[unlikely]]
+    return answer_after(self, is_done);
+  return is_done;
 }
 
 // After the permission was withdrawn and fence_other_threads() has returned.

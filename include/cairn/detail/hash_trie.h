@@ -14,16 +14,21 @@
 #include <atomic>
 #include <cstdint>
 
+#include "cairn/detail/library_call.h"
 #include "cairn/gc_atomic.h"
 #include "cairn/gc_ptr.h"
 #include "cairn/sync/mutex.h"
 
 namespace cairn::detail {
 
-// Holds a mutex whose holder does nothing but what it holds it for: it is not ended with it.
+// Holds a mutex whose holder does nothing but what it holds it for: it is not ended with it. Such a mutex never gets a
+// bias: a map has very many of them.
 class quiet_lock {
  public:
-  explicit quiet_lock(sync::mutex& m) : mutex_(&m) { m.lock(); }
+  explicit quiet_lock(sync::mutex& m) : mutex_(&m) {
+    if (!has_short_way() || !m.lock_free_word()) [[unlikely]]
+      m.lock_slow();
+  }
   ~quiet_lock() { unlock(); }
   quiet_lock(const quiet_lock&) = delete;
   quiet_lock& operator=(const quiet_lock&) = delete;
@@ -34,11 +39,7 @@ class quiet_lock {
     mutex_ = nullptr;
   }
   // Not mutex::try_lock, which may end the goroutine.
-  static bool try_take(sync::mutex& m) noexcept {
-    std::uint32_t free = 0;
-    return m.state_.compare_exchange_strong(free, sync::mutex::k_held, std::memory_order_acquire,
-                                            std::memory_order_relaxed);
-  }
+  static bool try_take(sync::mutex& m) noexcept { return m.lock_free_word(); }
   static void release(sync::mutex& m) {
     std::uint32_t held = sync::mutex::k_held;
     // Release: as mutex::unlock.
