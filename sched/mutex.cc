@@ -24,8 +24,8 @@
 //                                             bias_ is its m
 //   k_biased           -> k_biased | k_held   by the owner's plain store, in a window in which bias_ is its m
 //   k_biased | k_held  -> k_biased            the same
-//   biased             -> not biased          under the lock of the hall: bias_ becomes 0, then the fence and the wait for
-//                                             the owner's window, then k_biased goes
+//   biased             -> not biased          under the lock of the hall: bias_ becomes 0, then the fence and the wait
+//                                             for the owner's window, then k_biased goes
 //
 // As long as k_biased is there only the owner, in a window, and who ends the bias change the word: all CAS expect a
 // word without it, and whatever happens under the lock of the hall ends the bias first. So after the wait nobody but
@@ -33,8 +33,8 @@
 // and made an m only by that m itself, so who finds itself there either has the bias or has yet to see it
 // ended, which the fence sees to. k_line is never there with k_biased: nobody who is in line is overlooked.
 //
-// Who ends the bias does so while the mutex is his to use: he wants it or holds it. The owner does not touch it after its
-// store. A goroutine may lock it by the bias and unlock it on another thread; it ends the bias then.
+// Who ends the bias does so while the mutex is his to use: he wants it or holds it. The owner does not touch it after
+// its store. A goroutine may lock it by the bias and unlock it on another thread; it ends the bias then.
 //
 // Ending it costs some microseconds, which is about a tenth of what k_streak locks and unlocks took. A lock that had to
 // wait ends a streak, so a mutex that many want at once gets no bias. bias_ is a word apart, for the reason that
