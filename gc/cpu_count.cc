@@ -8,15 +8,15 @@
 // for from the group up to the mount point.
 #include "gc/cpu_count.h"
 
+#include <sched.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <string_view>
 #include <vector>
 
-#include <fcntl.h>
-#include <sched.h>
-#include <unistd.h>
+#include "heap/file.h"
 
 namespace cairn::gc {
 namespace {
@@ -102,13 +102,11 @@ std::optional<double> group_quota(const file_reader& read, const std::string& fo
 }
 
 std::optional<std::string> read_file(const std::string& path) {
-  int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return {};
+  const heap::file from(path.c_str());
   std::string text;
   char buffer[4096];
   ssize_t n;
-  while ((n = ::read(fd, buffer, sizeof(buffer))) > 0) text.append(buffer, static_cast<std::size_t>(n));
-  ::close(fd);
+  while ((n = from.read(buffer, sizeof buffer)) > 0) text.append(buffer, static_cast<std::size_t>(n));
   if (n < 0) return {};
   return text;
 }

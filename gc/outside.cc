@@ -2,44 +2,14 @@
 // SPDX-FileCopyrightText: The Cairn authors
 #include "gc/outside.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 
 #include "cairn/detail/annotate.h"
+#include "heap/file.h"
 
 namespace cairn::gc {
 namespace {
-
-class file {
- public:
-  explicit file(const char* path) noexcept : fd_(open(path, O_RDONLY | O_CLOEXEC)) {}
-  ~file() {
-    if (fd_ >= 0) close(fd_);
-  }
-  file(const file&) = delete;
-  file& operator=(const file&) = delete;
-
-  bool is_open() const noexcept { return fd_ >= 0; }
-  // Bytes read, 0 at the end, -1: it failed.
-  ssize_t read(void* to, std::size_t bytes) const noexcept {
-    ssize_t n = 0;
-    do n = ::read(fd_, to, bytes);
-    while (n < 0 && errno == EINTR);
-    return n;
-  }
-  ssize_t read_at(std::uintptr_t offset, void* to, std::size_t bytes) const noexcept {
-    ssize_t n = 0;
-    do n = pread(fd_, to, bytes, static_cast<off_t>(offset));
-    while (n < 0 && errno == EINTR);
-    return n;
-  }
-
- private:
-  const int fd_;
-};
 
 // Memory straight from the system.
 class block {
@@ -163,7 +133,7 @@ class reader {
   const block_function f_;
   void* const arg_;
   const std::size_t page_bytes_ = heap::the_os().physical_page_bytes();
-  const file maps_{"/proc/self/maps"}, pages_{"/proc/self/pagemap"}, memory_{"/proc/self/mem"};
+  const heap::file maps_{"/proc/self/maps"}, pages_{"/proc/self/pagemap"}, memory_{"/proc/self/mem"};
   const block copy_{k_copy_bytes}, lines_{k_lines_bytes}, entries_{k_lines_bytes};
   bool can_read_ = true;
 };

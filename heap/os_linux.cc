@@ -20,7 +20,6 @@
 // Rejected: MAP_FIXED_NOREPLACE (the hint without it does the same, and falls back in one call);
 //           MADV_FREE (memory stays charged to the process until pressure, so what users see does not
 //           shrink).
-#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -31,6 +30,7 @@
 #include <new>
 
 #include "cairn/detail/annotate.h"
+#include "heap/file.h"
 #include "heap/os.h"
 
 namespace cairn::heap {
@@ -176,11 +176,8 @@ class linux_os final : public os {
   // The first number of /proc/self/statm, in pages. 0 when it cannot be read: then only the limit itself
   // counts.
   std::size_t address_space_used() const noexcept {
-    const int file = ::open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-    if (file < 0) return 0;
     char text[64];
-    const ssize_t length = ::read(file, text, sizeof text);
-    ::close(file);
+    const ssize_t length = file("/proc/self/statm").read(text, sizeof text);
     std::size_t pages = 0;
     for (ssize_t i = 0; i < length && text[i] >= '0' && text[i] <= '9'; ++i) {
       pages = pages * 10 + static_cast<std::size_t>(text[i] - '0');

@@ -11,7 +11,6 @@
 // stack, or been blocked for a while. Nothing of this allocates.
 #include "sched/handshake.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,6 +22,7 @@
 
 #include "cairn/detail/assert.h"
 #include "heap/delay.h"
+#include "heap/file.h"
 #include "sched/futex.h"
 #include "sched/hooks.h"
 #include "sched/message.h"
@@ -183,10 +183,7 @@ std::string_view read_comm(pid_t tid, char (&bytes)[64]) noexcept {
     digits[n++] = static_cast<char>('0' + rest % 10);
   while (n != 0) path[at++] = digits[--n];
   for (char c : std::string_view("/comm")) path[at++] = c;
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return "?";
-  ssize_t got = read(fd, bytes, sizeof bytes);
-  close(fd);
+  ssize_t got = heap::file(path).read(bytes, sizeof bytes);
   while (got > 0 && bytes[got - 1] == '\n') --got;
   return got > 0 ? std::string_view(bytes, static_cast<std::size_t>(got)) : "?";
 }

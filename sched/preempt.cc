@@ -2,7 +2,6 @@
 // SPDX-FileCopyrightText: The Cairn authors
 #include "sched/preempt.h"
 
-#include <fcntl.h>
 #include <fmt/core.h>
 #include <time.h>
 #include <unistd.h>
@@ -12,6 +11,7 @@
 #include <cerrno>
 
 #include "heap/delay.h"
+#include "heap/file.h"
 #include "sched/handshake.h"
 #include "sched/idle_list.h"
 #include "sched/scheduler.h"
@@ -109,11 +109,7 @@ bool is_asleep(const m& thread) noexcept {
   char text[128];
   auto end = fmt::format_to_n(text, sizeof text - 1, "/proc/self/task/{}/stat", thread.tid).out;
   *end = '\0';
-  ssize_t n = -1;
-  if (const int fd = open(text, O_RDONLY | O_CLOEXEC); fd >= 0) {
-    n = read(fd, text, sizeof text);
-    close(fd);
-  }
+  ssize_t n = heap::file(text).read(text, sizeof text);
   errno = saved_errno;
   while (n > 0 && text[n - 1] != ')') --n;
   return n <= 0 || (text[n + 1] != 'R');

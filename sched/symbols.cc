@@ -4,13 +4,12 @@
 
 #include <dlfcn.h>
 #include <elf.h>
-#include <fcntl.h>
 #include <link.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <cstddef>
 
+#include "heap/file.h"
 #include "heap/metadata.h"
 
 namespace cairn::sched {
@@ -36,51 +35,28 @@ struct known {
 constexpr std::size_t k_known = 1024;
 known found_before[k_known];
 
-class file {
- public:
-  explicit file(const char* path) noexcept : fd_(open(path, O_RDONLY | O_CLOEXEC)) {}
-  ~file() {
-    if (fd_ >= 0) close(fd_);
-  }
-  file(const file&) = delete;
-  file& operator=(const file&) = delete;
+using heap::file;
 
-  bool read(void* to, std::size_t bytes, std::uint64_t at) const noexcept {
-    auto* out = static_cast<char*>(to);
-    while (bytes != 0) {
-      const ssize_t n = pread(fd_, out, bytes, static_cast<off_t>(at));
-      if (n < 0 && errno == EINTR) continue;
-      if (n <= 0) return false;
-      out += n;
-      at += static_cast<std::uint64_t>(n);
-      bytes -= static_cast<std::size_t>(n);
-    }
-    return true;
-  }
-  // Kept for good. Null: it could not be read.
-  const void* read_section(const ElfW(Shdr) & section) const noexcept {
-    constexpr std::size_t k_most = std::size_t{1} << 30;
-    if (section.sh_size == 0 || section.sh_size > k_most) return nullptr;
-    void* memory = heap::metadata_map(section.sh_size);
-    return memory != nullptr && read(memory, section.sh_size, section.sh_offset) ? memory : nullptr;
-  }
-
- private:
-  int fd_;
-};
+// Kept for good. Null: it could not be read.
+const void* read_section(const file& from, const ElfW(Shdr) & section) noexcept {
+  constexpr std::size_t k_most = std::size_t{1} << 30;
+  if (section.sh_size == 0 || section.sh_size > k_most) return nullptr;
+  void* memory = heap::metadata_map(section.sh_size);
+  return memory != nullptr && from.read_all_at(section.sh_offset, memory, section.sh_size) ? memory : nullptr;
+}
 
 // The whole table of symbols if the file has one; else that of the exported ones.
 bool find_sections(const file& from, ElfW(Shdr) & symbols, ElfW(Shdr) & names) noexcept {
   ElfW(Ehdr) header;
-  if (!from.read(&header, sizeof header, 0) || header.e_shentsize != sizeof(ElfW(Shdr))) return false;
+  if (!from.read_all_at(0, &header, sizeof header) || header.e_shentsize != sizeof(ElfW(Shdr))) return false;
   bool found = false;
   for (unsigned i = 0; i < header.e_shnum; ++i) {
     ElfW(Shdr) section;
-    if (!from.read(&section, sizeof section, header.e_shoff + i * sizeof section)) return false;
+    if (!from.read_all_at(header.e_shoff + i * sizeof section, &section, sizeof section)) return false;
     if (section.sh_type != SHT_SYMTAB && (section.sh_type != SHT_DYNSYM || found)) continue;
     if (section.sh_link >= header.e_shnum) continue;
     symbols = section;
-    found = from.read(&names, sizeof names, header.e_shoff + section.sh_link * sizeof names);
+    found = from.read_all_at(header.e_shoff + section.sh_link * sizeof names, &names, sizeof names);
   }
   return found;
 }
@@ -96,9 +72,9 @@ void read_table(table& t) noexcept {
   }
   ElfW(Shdr) symbols{}, names{};
   if (!find_sections(from, symbols, names)) return;
-  t.names = static_cast<const char*>(from.read_section(names));
+  t.names = static_cast<const char*>(read_section(from, names));
   t.name_bytes = names.sh_size;
-  const void* read = t.names != nullptr ? from.read_section(symbols) : nullptr;
+  const void* read = t.names != nullptr ? read_section(from, symbols) : nullptr;
   t.symbols = static_cast<const ElfW(Sym)*>(read);
   t.count = read != nullptr ? symbols.sh_size / sizeof(ElfW(Sym)) : 0;
 }
