@@ -14,9 +14,9 @@ STEP = re.compile(r"\s*(\d+):\tproc\s+(\d+) \((\w+):\d+\) \S+:(\d+) \(state \d+\
 VALUE = re.compile(r"\t\t(?:\w+\(\d+\):)?([\w\[\]]+) = (\d+)")
 LOCAL = {"c", "v", "k", "r", "me", "p", "seen", "marking", "marked", "was_black", "pend", "o", "k"}
 SETS = {"mark", "alloc", "work", "unswept", "buffer[0]", "buffer[1]"}
-# Of lock.pml: what only assertions look at, and store buffers. Their lengths are shown, and entries when they reach
-# memory.
-UNSHOWN = re.compile(r"calls|releases|ended|what\[|value\[")
+# Of lock.pml and mutex.pml: what only assertions look at, and store buffers. Their lengths are shown, and entries when
+# they reach memory.
+UNSHOWN = re.compile(r"calls|releases|ended|busy|still|last|tries|what\[|value\[")
 HELPERS = {"store", "drain", "record", "reach", "occupy", "find_free", "pick_cell", "pick_value"}
 
 
@@ -34,6 +34,17 @@ def labels(model):
         result.append("" if named in HELPERS else named or comment)
         inline = None if line.startswith("}") else inline
     return result
+
+
+MUTEX_BITS = ((1, "held"), (2, "line"), (4, "for the first"), (8, "called"), (16, "biased"))
+
+
+def shown_of_mutex(name, value):
+    if name == "word":
+        return " ".join(text for bit, text in MUTEX_BITS if int(value) & bit) or "free"
+    if name in ("bias", "hall", "heir"):
+        return f"thread {int(value) - 1}" if int(value) else "none"
+    return value
 
 
 def shown(name, value):
@@ -73,11 +84,12 @@ def main():
     with open(sys.argv[1], encoding="utf-8") as model:
         label = labels(model.read().splitlines())
     steps = read(sys.stdin, label)
+    show = shown_of_mutex if sys.argv[1].endswith("mutex.pml") else shown
     collector = next((pid for _, (process, pid), _, _ in steps if process == "collector"), 0)
     for number, (process, pid), what, changes in steps:
         who = f"fiber {pid - collector - 1}" if process == "fiber" else process
         who = f"thread {pid - 2}" if process == "thread" else who
-        text = ", ".join(f"{n}: {shown(n, a)} -> {shown(n, b)}" for n, (a, b) in changes.items() if a != b)
+        text = ", ".join(f"{n}: {show(n, a)} -> {show(n, b)}" for n, (a, b) in changes.items() if a != b)
         if text:
             print(f"{number:>6}  {who:<10} {what:<40}  {text}")
 
