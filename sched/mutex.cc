@@ -20,8 +20,8 @@
 // seen that it has the bias. The first other one ends it. (Kawachiya, Koseki, Onodera: Lock reservation, OOPSLA 2002,
 // where who ends it stops the owner instead.)
 //
-//   k_held             -> k_held | k_biased   by the thread that has just locked it, under the lock of the hall; then
-//                                             bias_ is its m
+//   k_held             -> k_held | k_biased   by the thread that has just locked it, under the lock of the hall, by a
+//                                             CAS; then bias_ is its m
 //   k_biased           -> k_biased | k_held   by the owner's plain store, in a window in which bias_ is its m
 //   k_biased | k_held  -> k_biased            the same
 //   biased             -> not biased          under the lock of the hall: bias_ becomes 0, then the fence and the wait
@@ -160,9 +160,11 @@ void mutex::bias() noexcept {
   if (!h.lock.try_lock()) return;
   sched::m* self = sched::current();
   end_streak();
+  std::uint32_t held = k_held;
+  // By a CAS, for it may have been unlocked already by one who only knew that somebody had locked it. Relaxed: the
+  // caller has acquired it, and others see the bias by the lock of the hall.
   if (sched::has_fence_for_all.load(std::memory_order_relaxed) && self != nullptr &&
-      state_.load(std::memory_order_relaxed) == k_held) {
-    state_.store(k_held | k_biased, std::memory_order_relaxed);
+      state_.compare_exchange_strong(held, k_held | k_biased, std::memory_order_relaxed)) {
     heap::maybe_delay("mutex.bias");
     bias_.store(reinterpret_cast<std::uintptr_t>(self), std::memory_order_relaxed);
   }

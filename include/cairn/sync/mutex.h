@@ -85,7 +85,6 @@ class mutex {
   // False: it is to be done in the word.
   bool lock_biased() noexcept;
   bool unlock_biased() noexcept;
-  [[gnu::cold]] bool unlock_biased_slow(bool is_done, bool must_answer) noexcept;
   [[gnu::cold]] void bias() noexcept;
   void end_bias() noexcept;
   void end_streak() noexcept;
