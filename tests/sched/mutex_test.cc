@@ -159,6 +159,31 @@ TEST_F(BiasedMutex, AnotherOneAtTheSameAddressIsFree) {
   EXPECT_TRUE(is_free_for_another(*m));
 }
 
+// Who unlocks before the last one does not touch it any more, be it by the bias or while that ends.
+TEST_F(BiasedMutex, MayBeDestroyedByWhoeverLockedItLast) {
+  struct shared {
+    mutex m;
+    int users = 3;
+  };
+  const std::size_t rounds = test_count(1'000, 100);
+  for (std::size_t i = 0; i < rounds; ++i) {
+    auto* s = new shared;
+    cairn::heap::set_delays(0, 0);
+    lock_and_unlock(s->m);
+    cairn::heap::set_delays(100, i);
+    EXPECT_TRUE(mutex_bias::is_mine(s->m));
+    auto leave = [s] {
+      s->m.lock();
+      const bool is_last = --s->users == 0;
+      s->m.unlock();
+      if (is_last) delete s;
+    };
+    std::thread others[] = {std::thread(leave), std::thread(leave)};
+    leave();
+    for (std::thread& t : others) t.join();
+  }
+}
+
 TEST_F(BiasedMutex, GoroutinesOfOneThreadExcludeOneAnother) {
   cairn::run(
       [] {
