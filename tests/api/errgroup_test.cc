@@ -140,6 +140,26 @@ TEST_P(Errgroup, MayBeDestroyedAsSoonAsWaitHasReturned) {
   });
 }
 
+using ErrgroupDeathTest = Errgroup;
+TEST_P(ErrgroupDeathTest, DestroyedWhileItsGoroutinesRunAborts) {
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  EXPECT_DEATH(
+      program([] {
+        errgroup g;
+        g.go([&g] { g.ctx().done().recv(); });
+      }),
+      "cairn: sync::errgroup: destroyed while goroutines of it run; call wait\\(\\) on every way out");
+}
+
+TEST_P(Errgroup, MayBeDestroyedAfterTheRunThatEndedItsGoroutines) {
+  std::optional<errgroup> g;
+  program([&g] {
+    g.emplace();
+    g->go([&g] { g->ctx().done().recv(); });
+  });
+  g.reset();
+}
+
 TEST_P(Errgroup, WorksFromThreadsThatAreNoGoroutines) {
   program([] {
     std::thread thread([] {

@@ -18,10 +18,14 @@
 #include "cairn/sync/semaphore.h"
 #include "cairn/sync/wait_group.h"
 
+namespace cairn::detail {
+[[gnu::cold]] void errgroup_destroyed_early() noexcept;
+}
+
 namespace cairn::sync {
 
 // As golang.org/x/sync/errgroup. Lives where a gc_ptr may, and as long as its goroutines run: until wait() has
-// returned.
+// returned. A goroutine that destroys it before ends the program with a message.
 class errgroup {
  public:
   errgroup() : errgroup(background()) {}
@@ -29,6 +33,10 @@ class errgroup {
   explicit errgroup(context parent) : errgroup(with_cancel_cause(std::move(parent))) {}
   errgroup(const errgroup&) = delete;
   errgroup& operator=(const errgroup&) = delete;
+  ~errgroup() {
+    if (running_.load(std::memory_order_relaxed) != 0) [[unlikely]]
+      detail::errgroup_destroyed_early();
+  }
 
   // Runs f in a goroutine of the group; waits before, if there is a limit, until there are few enough. What f
   // throws is a failure: the first one cancels ctx(), with it as the cause.
