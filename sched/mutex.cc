@@ -195,7 +195,8 @@ void mutex::end_bias() noexcept {
 
 void mutex::lock_slow() {
   sched::take_long_way();
-  if (take_before_called(state_) || spin_for(state_)) return;
+  // At once first: it may be only that there was no short way.
+  if (lock_at_once() || take_before_called(state_) || spin_for(state_)) return;
   sched::place w(&state_, sched::wait_reason::mutex, sched::first_of_line);
   sched::enter_section();
   {
