@@ -141,6 +141,7 @@ TEST_P(Errgroup, MayBeDestroyedAsSoonAsWaitHasReturned) {
 }
 
 using ErrgroupDeathTest = Errgroup;
+INSTANTIATE_TEST_SUITE_P(Procs, ErrgroupDeathTest, testing::Values(1, 2, 8));
 TEST_P(ErrgroupDeathTest, DestroyedWhileItsGoroutinesRunAborts) {
   testing::FLAGS_gtest_death_test_style = "threadsafe";
   EXPECT_DEATH(
