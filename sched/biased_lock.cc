@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "sched/futex.h"
+#include "sched/stealing.h"
 
 namespace cairn::sched {
 
@@ -44,6 +45,7 @@ bool biased_lock::try_slow(m* self) noexcept {
 }
 
 void biased_lock::lock_slow(m* self) noexcept {
+  const no_work waits(self);
   constexpr int k_spins = 64;
   constexpr std::int64_t k_moment_ns = 50'000;
   for (int i = 0;; ++i) {
@@ -57,7 +59,8 @@ void biased_lock::lock_slow(m* self) noexcept {
       futex_wait(*static_cast<const std::atomic<std::uint32_t>*>(half), static_cast<std::uint32_t>(v),
                  now_ns() + k_moment_ns);
     }
-    for (int k = 0; k < 1 << std::min(i, 6); ++k) heap::cpu_relax();
+    // From the first time on for longer than it is held: meanwhile its line stays where it is used, again and again.
+    for (int k = 0; k < 1 << std::min(i + 3, 6); ++k) heap::cpu_relax();
   }
 }
 

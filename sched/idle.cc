@@ -22,6 +22,7 @@
 #include "sched/registry.h"
 #include "sched/scheduler.h"
 #include "sched/sleeper.h"
+#include "sched/stealing.h"
 #include "sched/sysmon.h"
 #include "sched/worker.h"
 
@@ -40,23 +41,26 @@ void answer_requests() noexcept {
 
 // ---- stealing ------------------------------------------------------------------------------------------------------
 
-goroutine* take_half_of(p& from, p& mine) noexcept {
+goroutine* take_half_of(m& self, p& from, p& mine) noexcept {
   goroutine* got[run_queue::k_slots / 2];
   const std::uint32_t n = from.queue.grab(got);
   if (n == 0) return nullptr;
+  note_steal(self, from, n);
   for (std::uint32_t i = 0; i + 1 < n; ++i) put_local(mine, got[i]);
   return got[n - 1];
 }
 
-goroutine* take_next_of(p& from) noexcept {
+goroutine* take_next_of(m& self, p& from) noexcept {
   goroutine* seen = from.queue.peek_next();
   if (seen == nullptr) return nullptr;
   const std::int64_t until = now_ns() + k_leave_next_ns;
   while (now_ns() < until) {
-    if (from.queue.peek_next() != seen) return nullptr;
+    if (from.queue.peek_next() != seen) return steal_was_poor(from), nullptr;
     heap::cpu_relax();
   }
-  return from.queue.take_next();
+  goroutine* g = from.queue.take_next();
+  if (g != nullptr) note_steal(self, from, 1);
+  return g;
 }
 
 goroutine* run_timers_of(p& from, p& mine) noexcept {
@@ -69,17 +73,20 @@ goroutine* run_timers_of(p& from, p& mine) noexcept {
 }
 
 goroutine* steal(m& self, p& mine) noexcept {
-  (void)self;
+  self.stole_from = nullptr;
   const auto n = static_cast<unsigned>(sch.made.load(std::memory_order_acquire));
   for (int pass = 0; pass < k_passes; ++pass) {
     const auto start = static_cast<unsigned>(next_random(mine) % n);
     for (unsigned i = 0; i < n; ++i) {
       p& from = *sch.all[(start + i) % n];
       if (&from == &mine) continue;
-      if (goroutine* g = take_half_of(from, mine)) return g;
-      if (pass != k_passes - 1) continue;
-      if (goroutine* g = run_timers_of(from, mine)) return g;
-      if (goroutine* g = take_next_of(from)) return g;
+      const bool is_alone = is_left_alone(from);
+      goroutine* g = is_alone ? nullptr : take_half_of(self, from, mine);
+      if (g == nullptr && pass == k_passes - 1) {
+        g = run_timers_of(from, mine);
+        if (g == nullptr && !is_alone) g = take_next_of(self, from);
+      }
+      if (g != nullptr) return g;
     }
   }
   return nullptr;
@@ -109,7 +116,7 @@ bool any_work() noexcept {
   if (sch.queued.load(std::memory_order_seq_cst) != 0) return true;
   const int n = sch.made.load(std::memory_order_acquire);
   for (int i = 0; i < n; ++i)
-    if (!sch.all[i]->queue.seems_empty()) return true;
+    if (!sch.all[i]->queue.seems_empty() && !is_left_alone(*sch.all[i])) return true;
   return false;
 }
 

@@ -85,6 +85,8 @@ struct m : heap::mcache {
   std::atomic<bool> freeze_wanted{false};  // set by sysmon before its signal, cleared by the thread; relaxed
   int freeze_off = 0;                      // see no_freeze
   bool spinning = false;                   // it looks for work, and counts as one who does
+  p* stole_from = nullptr;                 // what it runs, and is not judged yet: sched/stealing.h
+  std::uint64_t stole_at = 0;              // in ticks()
   std::atomic<std::uint32_t> note{0};      // a sleeping worker is woken by 1, after `handed`
   p* handed = nullptr;                     // written by the waker, as is the next
   goroutine* handed_goroutine = nullptr;

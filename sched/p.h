@@ -40,7 +40,8 @@ struct p {
   stack_cache stacks;
   std::uint64_t next_id = 0, last_id = 0;  // a batch of goroutine ids
   std::uint64_t random;
-  std::uint64_t last_wake = 0;  // when wake_for_next last called for help, in ticks of heap::cheap_ticks
+  std::uint64_t last_wake = 0;                  // when queue_first last called for help, in ticks()
+  std::uint32_t calls_for_help = 0, turns = 0;  // while it is left alone; see sched/stealing.h
   // ---- under the scheduler's lock
   enum class use : std::uint8_t { none, idle, taken };  // none: beyond the limit, and empty or about to be
   use is = use::none;
@@ -48,6 +49,10 @@ struct p {
 
   // Goroutines that were made, and that have ended, while this was the P. Owner writes; see count_goroutines.
   std::atomic<std::uint64_t> started{0}, ended{0};
+
+  // ---- by thieves: sched/stealing.h
+  alignas(64) std::atomic<std::uint64_t> left_alone_until{0};  // in ticks(); 0: it is not
+  std::atomic<std::uint32_t> poor_steals{0};
 };
 
 }  // namespace cairn::sched

@@ -15,6 +15,7 @@
 #include "sched/records.h"
 #include "sched/run_state.h"
 #include "sched/scheduler.h"
+#include "sched/stealing.h"
 #include "sched/sysmon.h"
 #include "sched/worker.h"
 
@@ -81,8 +82,8 @@ goroutine* choose_here(p& pp) noexcept {
   if (run_ending.load(std::memory_order_relaxed)) return nullptr;
   const bool preempted = pp.preempt.load(std::memory_order_relaxed);
   if ((preempted || tick % k_look_at_timers == 0) && timer_is_due(pp)) return nullptr;
-  if (preempted) [[unlikely]] {
-    pp.preempt.store(false, std::memory_order_relaxed);
+  if (preempted || is_turn_of_ring(pp)) [[unlikely]] {
+    if (preempted) pp.preempt.store(false, std::memory_order_relaxed);
     if (goroutine* g = pp.queue.take_next()) put_local(pp, g);
   } else if (goroutine* g = pp.queue.take_next()) {
     return g;  // in the slice of who made it runnable
@@ -198,6 +199,8 @@ void bury(m& self, goroutine* g, void*) noexcept {
 bool go_on_with_next(m& self, goroutine& over) noexcept {
   p* pp = own_p(self);
   if (pp == nullptr || over.bound != nullptr || over.is_main) return false;
+  if (self.stole_from != nullptr) [[unlikely]]
+    judge_steal(self);
   goroutine* next = choose_here(*pp);
   if (next == nullptr) return false;
   if (next->bound != nullptr || next->self.high != nullptr || next->is_main) {
@@ -294,6 +297,8 @@ void park(const parking& how) noexcept {
   g.why.store(how.why, std::memory_order_relaxed);
   g.since.store(coarse_now(), std::memory_order_relaxed);
   g.status.store(g_status::waiting, std::memory_order_release);
+  if (self.stole_from != nullptr) [[unlikely]]
+    judge_steal(self);
   self.left = &g;
   self.after_arg = const_cast<parking*>(&how);
   const bool is_durable = how.is_durable && g.home.load(std::memory_order_relaxed) != nullptr;
@@ -317,6 +322,7 @@ void yield_now() noexcept {
     return;
   }
   g.status.store(g_status::runnable, std::memory_order_relaxed);
+  self.stole_from = nullptr;
   self.left = &g;
   // Who has had its slice makes way for what others have put into the global queue, too.
   self.after = pp != nullptr && pp->preempt.load(std::memory_order_relaxed) ? queue_last : queue_again;
@@ -373,12 +379,12 @@ namespace {
 void queue_first(p& pp, goroutine* g) noexcept {
   if (goroutine* was = pp.queue.put_next(g)) {
     put_local(pp, was);
-    wake_one();
+    if (may_be_helped(pp)) wake_one();
     return;
   }
   // It runs as soon as this one parks, and waking a worker costs microseconds: a pair that takes turns would pay them
   // every time. So help is called for once in a while; sysmon does if this one runs on.
-  if (sch.idle_ps.load(std::memory_order_seq_cst) == 0) return;
+  if (sch.idle_ps.load(std::memory_order_seq_cst) == 0 || !may_be_helped(pp)) return;
   const std::uint64_t now = ticks();
   if (now - pp.last_wake < k_wake_ticks) return;
   pp.last_wake = now;

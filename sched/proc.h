@@ -30,12 +30,14 @@
 // work wakes another one if it was the last, for it may have been woken for more than one piece. A worker that
 // goes idle without having spun did so because others spin. After its P is in the list it looks whether that is
 // still so: if not, the last of them may have looked for an idle P before, and it looks at the queues itself.
+// All this is for Ps from which it pays to steal; the others are left alone for a while, and what they have is found
+// by sysmon if not by them: sched/stealing.h.
 // What comes with time or from outside, timers and descriptors, one of the idle workers waits for:
 // sched/sleeper.h has the rest of the proof.
 //
 // Fairness. Every 61st slice begins with a look at the global queue. `next` inherits the slice of who made it
 // runnable, so that a pair that plays ping-pong does not keep the ring waiting for ever: when sysmon finds a slice of
-// 10 ms it asks for the P, and then `next` goes to the ring's end.
+// 10 ms it asks for the P, and then `next` goes to the ring's end; so it does now and then on a P that is left alone.
 #pragma once
 #include <atomic>
 #include <cstddef>

@@ -23,6 +23,7 @@
 #include "sched/registry.h"
 #include "sched/schedtrace.h"
 #include "sched/scheduler.h"
+#include "sched/stealing.h"
 #include "sched/trim.h"
 #include "sched/worker.h"
 
@@ -170,7 +171,8 @@ bool look_after_all() noexcept {
   shorten_ways();
   for (int i = 0; i < n; ++i) {
     did |= look_after(*sch.all[i], sights[i], now);
-    waiting |= others_wait(*sch.all[i], now);
+    end_if_over(*sch.all[i]);
+    waiting |= others_wait(*sch.all[i], now) && !is_left_alone(*sch.all[i]);
   }
   look_after_strays();
   try_for_stack();  // one that came to wait just after the last stack was given back
