@@ -9,7 +9,8 @@
 #include "heap/delay.h"
 
 // std::atomic of 16 bytes calls libatomic. Every x86-64 processor since 2006 has the instruction, but the compilers
-// emit it only where they are told to.
+// emit it only where they are told to. LLVM forgets that it was told where it inlines such a function into another one
+// (at link time, too), so those that others call are not inlined.
 #if defined(__x86_64__)
 #define CAIRN_HAS_CAS16 __attribute__((target("cx16")))
 #else
@@ -25,7 +26,7 @@ CAIRN_HAS_CAS16 inline bool tagged_stack::exchange(top& of, const top& expected,
                                       std::bit_cast<word>(wanted));
 }
 
-CAIRN_HAS_CAS16 void tagged_stack::push_chain(stack_link* first, stack_link* last) noexcept {
+[[gnu::noinline]] CAIRN_HAS_CAS16 void tagged_stack::push_chain(stack_link* first, stack_link* last) noexcept {
   top seen;
   do {
     seen.tag = __atomic_load_n(&top_.tag, __ATOMIC_RELAXED);
@@ -35,7 +36,7 @@ CAIRN_HAS_CAS16 void tagged_stack::push_chain(stack_link* first, stack_link* las
   } while (!exchange(top_, seen, {first, seen.tag}));
 }
 
-CAIRN_HAS_CAS16 stack_link* tagged_stack::pop() noexcept {
+[[gnu::noinline]] CAIRN_HAS_CAS16 stack_link* tagged_stack::pop() noexcept {
   for (;;) {
     top seen;
     // Acquire, both: the item is read after the tag, and its link after the item, as whoever pushed it wrote it.
