@@ -23,6 +23,13 @@ enum class huge_pages : std::uint8_t { no, yes };
 // to two of the mappings that a process may have.
 enum class guard_kind : std::uint8_t { none, marked, split };
 
+struct range {
+  void* address;
+  std::size_t bytes;
+};
+// The most that one call takes.
+inline constexpr std::size_t k_most_ranges = 64;
+
 class os {
  public:
   // Address space and nothing else: no access, no commit charge. `align` is a power of two, a multiple of the
@@ -51,6 +58,14 @@ class os {
   // release; a later give_back of a range around it leaves it so. When none: nothing changed. Without
   // `may_split` only marks are tried.
   [[nodiscard]] virtual guard_kind guard(void* address, std::size_t bytes, bool may_split) noexcept = 0;
+
+  // As guard, by marks alone, for several ranges in one call of the system. Returns how many have theirs, the first
+  // ones: 0 where the system has no such call.
+  [[nodiscard]] virtual std::size_t guard_marks(const range* ranges, std::size_t n) noexcept = 0;
+
+  // Pre: the ranges are committed. Post, when true: all of their pages have memory, as after a write to each. No effect
+  // on contents. False where the system has no call for several ranges: for one a write costs as much.
+  virtual bool populate(const range* ranges, std::size_t n) noexcept = 0;
 
   // A power of two.
   [[nodiscard]] virtual std::size_t physical_page_bytes() const noexcept = 0;

@@ -22,6 +22,8 @@
 //           shrink).
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -30,6 +32,7 @@
 #include <new>
 
 #include "cairn/detail/annotate.h"
+#include "cairn/detail/assert.h"
 #include "heap/file.h"
 #include "heap/os.h"
 
@@ -48,7 +51,8 @@ class keep_errno {
   const int saved_ = errno;
 };
 
-constexpr int k_madv_guard_install = 102;  // MADV_GUARD_INSTALL, which headers before Linux 6.13 do not have
+// Older headers lack MADV_GUARD_INSTALL (Linux 6.13), MADV_POPULATE_WRITE (5.14) and PIDFD_SELF_THREAD (6.15).
+constexpr int k_madv_guard_install = 102, k_madv_populate_write = 23, k_pidfd_self = -10000;
 constexpr int k_private = MAP_PRIVATE | MAP_ANONYMOUS;
 
 void* map_private(std::size_t bytes) noexcept {
@@ -152,6 +156,14 @@ class linux_os final : public os {
     return guard_kind::none;
   }
 
+  std::size_t guard_marks(const range* ranges, std::size_t n) noexcept override {
+    return advise_each(ranges, n, k_madv_guard_install);
+  }
+
+  bool populate(const range* ranges, std::size_t n) noexcept override {
+    return advise_each(ranges, n, k_madv_populate_write) == n;
+  }
+
   std::size_t physical_page_bytes() const noexcept override {
     static constexpr std::size_t k_unknown = 0;
     // Relaxed: whoever computes it stores the same value.
@@ -173,6 +185,27 @@ class linux_os final : public os {
   }
 
  private:
+  // process_madvise of the process itself, which takes any advice since it takes k_pidfd_self. (No descriptor from
+  // pidfd_open: in a forked child that would name the parent.) Returns how many of the ranges, from the first, took it.
+  std::size_t advise_each(const range* ranges, std::size_t n, int advice) noexcept {
+    CAIRN_ASSERT(n <= k_most_ranges, "too many ranges for one call");
+    if (!takes_ranges_.load(std::memory_order_relaxed)) return 0;
+    keep_errno keep;
+    iovec each[k_most_ranges];
+    for (std::size_t i = 0; i < n; ++i) each[i] = {ranges[i].address, ranges[i].bytes};
+    const long done = ::syscall(SYS_process_madvise, k_pidfd_self, each, n, advice, 0u);
+    if (done < 0) {
+      // Else the kernel does not know the call, a filter refuses it, or the pages are locked (mlockall).
+      const bool may_pass = errno == EAGAIN || errno == ENOMEM || errno == EINTR;
+      if (!may_pass) takes_ranges_.store(false, std::memory_order_relaxed);
+      return 0;
+    }
+    std::size_t whole = 0;
+    for (auto rest = static_cast<std::size_t>(done); whole < n && rest >= ranges[whole].bytes; ++whole)
+      rest -= ranges[whole].bytes;
+    return whole;
+  }
+
   // The first number of /proc/self/statm, in pages. 0 when it cannot be read: then only the limit itself
   // counts.
   std::size_t address_space_used() const noexcept {
@@ -186,6 +219,7 @@ class linux_os final : public os {
   }
 
   mutable std::atomic<std::size_t> page_bytes_{0};
+  std::atomic<bool> takes_ranges_{true};  // relaxed: whoever finds out stores the same
 };
 
 constinit linux_os g_linux;

@@ -32,6 +32,12 @@ constexpr std::size_t k_commit_bytes = std::size_t{16} << 20;
 constexpr unsigned k_max_regions = 256;
 // Each takes two of the 65530 mappings that a process may have; the rest is the program's.
 constexpr unsigned k_max_split_guards = 20000;
+// What moves between a cache and the pool.
+constexpr unsigned k_batch = stack_cache::k_stacks / 2;
+static_assert(k_batch <= heap::k_most_ranges);
+// Batches that a P takes before the next ones get memory at once: more than a few goroutines were started on it, so
+// that what of the last batch is never used is little beside what is.
+constexpr unsigned k_batches_of_burst = 4;
 
 // `base`, `slots`, `shift` and the bitmaps do not change once the region counts in g_region_count.
 struct region {
@@ -162,29 +168,37 @@ std::size_t lowest_free_word(const region& r) noexcept CAIRN_REQUIRES(g_lock) {
   return i * 64 + static_cast<std::size_t>(std::countr_zero(r.words_with_free[i]));
 }
 
-// Up to `want` free slots, by address.
-unsigned take_free(region& r, stack* out, unsigned want) noexcept CAIRN_REQUIRES(g_lock) {
+struct batch {
+  stack at[k_batch];
   unsigned n = 0;
-  while (n < want && r.free != 0) {
+  bool has_clean = false;  // one of them at least has no memory
+
+  void add(const stack& s, bool is_clean) noexcept {
+    at[n++] = s;
+    has_clean |= is_clean;
+  }
+};
+
+// Free slots, until there are `want` of them, by address.
+void take_free(region& r, batch& out, unsigned want) noexcept CAIRN_REQUIRES(g_lock) {
+  while (out.n < want && r.free != 0) {
     const std::size_t word = lowest_free_word(r);
     const std::uint64_t bit = r.free_bits[word] & -r.free_bits[word];
-    out[n++] = r.at(word * 64 + static_cast<std::size_t>(std::countr_zero(bit)));
+    out.add(r.at(word * 64 + static_cast<std::size_t>(std::countr_zero(bit))),
+            (r.clean_bits[word] & bit) != 0);
     clear_free(r, word, bit);
   }
-  return n;
 }
 
-// Up to `want` slots that nobody had before; they have no guard yet.
-unsigned carve(region& r, stack* out, unsigned want) noexcept CAIRN_REQUIRES(g_lock) {
-  unsigned n = 0;
+// Likewise slots that nobody had before; they have no guard yet.
+void carve(region& r, batch& out, unsigned want) noexcept CAIRN_REQUIRES(g_lock) {
   std::size_t next = r.carved.load(std::memory_order_relaxed);
-  for (; n < want && next < r.slots; ++n, ++next) {
+  for (; out.n < want && next < r.slots; ++next) {
     if (next == r.committed && !commit_more(r)) break;
-    out[n] = r.at(next);
+    out.add(r.at(next), true);
   }
   // Relaxed: find needs only the number, of a region that it acquired.
   r.carved.store(next, std::memory_order_relaxed);
-  return n;
 }
 
 // ---- the pools -----------------------------------------------------------------------------------------------------
@@ -208,6 +222,24 @@ void make_guard(const stack& s) noexcept {
   text.send();
 }
 
+void make_guards(const batch& of) noexcept {
+  unsigned made = 0;
+  if (of.n > 1) {
+    heap::range guards[k_batch];
+    for (unsigned i = 0; i < of.n; ++i) guards[i] = {of.at[i].low - k_guard_bytes, k_guard_bytes};
+    made = static_cast<unsigned>(heap::the_os().guard_marks(guards, of.n));
+  }
+  for (; made < of.n; ++made) make_guard(of.at[made]);
+}
+
+// Gives each its first page. False: the system does so at their first use.
+bool touch(const batch& of) noexcept {
+  const std::size_t page = heap::the_os().physical_page_bytes();
+  heap::range tops[k_batch];
+  for (unsigned i = 0; i < of.n; ++i) tops[i] = {of.at[i].high - page, page};
+  return heap::the_os().populate(tops, of.n);
+}
+
 // Only the newest region of a pool has slots that nobody had.
 region* region_with_room(unsigned shift) noexcept CAIRN_REQUIRES(g_lock) {
   for (unsigned i = g_region_count.load(std::memory_order_relaxed); i-- != 0;) {
@@ -217,9 +249,8 @@ region* region_with_room(unsigned shift) noexcept CAIRN_REQUIRES(g_lock) {
   return nullptr;
 }
 
-// Free slots if there are any, else new ones, else a new region's. 0 when the system refuses.
-unsigned take_slots(unsigned shift, stack* out, unsigned want) noexcept {
-  unsigned n = 0;
+// Free slots if there are any, else new ones, else a new region's. None when the system refuses.
+void take_slots(unsigned shift, batch& out, unsigned want) noexcept {
   {
     heap::lock_guard guard(g_lock);
     std::size_t pool_bytes = 0;
@@ -228,16 +259,14 @@ unsigned take_slots(unsigned shift, stack* out, unsigned want) noexcept {
       region& r = g_regions[i];
       if (r.shift != shift) continue;
       pool_bytes += r.slots << shift;
-      if (n < want) n += take_free(r, out + n, want - n);
+      take_free(r, out, want);
     }
-    if (n != 0) return n;
+    if (out.n != 0) return;
     region* r = region_with_room(shift);
     if (r == nullptr) r = grow(shift, pool_bytes);
-    if (r != nullptr) n = carve(*r, out, want);
+    if (r != nullptr) carve(*r, out, want);
   }
-  // Without the lock: nobody else knows of these slots.
-  for (unsigned i = 0; i < n; ++i) make_guard(out[i]);
-  return n;
+  make_guards(out);  // without the lock: nobody else knows of these slots
 }
 
 region* region_of(const void* address) noexcept {
@@ -268,22 +297,25 @@ void give_slots(const stack* from, unsigned n) noexcept {
 
 [[gnu::noinline]] stack take_slow(stack_cache& cache, unsigned shift) noexcept {
   flush(cache);  // of another size, if any
-  stack batch[stack_cache::k_stacks / 2];
-  const unsigned n = take_slots(shift, batch, stack_cache::k_stacks / 2);
-  if (n == 0) return {};
-  std::reverse_copy(batch, batch + n, cache.hot);  // the lowest address first
-  cache.n = cache.n_cold = n - 1;
-  return cache.hot[n - 1];
+  batch taken;
+  take_slots(shift, taken, k_batch);
+  if (taken.n == 0) return {};
+  const bool is_burst = ++cache.taken_in_row > k_batches_of_burst;
+  const bool have_memory = is_burst && taken.has_clean && touch(taken);
+  std::reverse_copy(taken.at, taken.at + taken.n, cache.hot);  // the lowest address first
+  cache.n = taken.n - 1;
+  cache.n_cold = have_memory ? 0 : cache.n;
+  return cache.hot[cache.n];
 }
 
-[[gnu::noinline]] void give_slow(stack_cache& cache, const stack& s, unsigned shift) noexcept {
+[[gnu::noinline]] void give_slow(stack_cache& cache, stack s, unsigned shift) noexcept {
   if (!is_of(s, shift)) return give_slots(&s, 1);
   // The older half: the newer one is still in the processor's cache.
-  constexpr unsigned k_half = stack_cache::k_stacks / 2;
-  give_slots(cache.hot, k_half);
-  std::copy(cache.hot + k_half, cache.hot + cache.n, cache.hot);
-  cache.n -= k_half;
-  cache.n_cold -= std::min(cache.n_cold, k_half);
+  give_slots(cache.hot, k_batch);
+  std::copy(cache.hot + k_batch, cache.hot + cache.n, cache.hot);
+  cache.n -= k_batch;
+  cache.n_cold -= std::min(cache.n_cold, k_batch);
+  cache.taken_in_row = 0;
   cache.hot[cache.n++] = s;
 }
 
@@ -356,9 +388,9 @@ void flush(stack_cache& cache) noexcept {
 stack take_own(std::size_t bytes) noexcept {
   if (bytes > k_largest_bytes / 2) return {};
   runtime_section section;
-  stack s;
-  static_cast<void>(take_slots(shift_for(bytes + k_guard_bytes), &s, 1));
-  return s;
+  batch one;
+  take_slots(shift_for(bytes + k_guard_bytes), one, 1);
+  return one.at[0];
 }
 
 void give_own(stack s) noexcept {

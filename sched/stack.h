@@ -21,6 +21,10 @@
 // processor's cache; half a cache at a time moves to or from the pool. Only that, and what is said to below, takes the
 // lock of the pools.
 //
+// A burst. A batch gets its guards in one call of the system (Linux 6.15; before, each its own). A P that has taken
+// some batches in a row, and given none back, gets the next ones with their first pages, in one more call: a fault for
+// each would take half as long again. Not from the first batch on, for ten goroutines need no hundred pages.
+//
 // A pool per size, because set_size may change the size while stacks are out: they go back to the pool of their own.
 //
 // The guard is a mark on pages (MADV_GUARD_INSTALL, Linux 6.13), which costs no mapping. Older kernels split the
@@ -53,6 +57,8 @@ struct stack_cache {
   unsigned n = 0;
   // So many of them, the first ones, come from the pool, and may have no memory yet; may be more than n.
   unsigned n_cold = 0;
+  // How often in a row half a cache was taken from the pool, and none was given to it.
+  unsigned taken_in_row = 0;
 
   // The next one costs no page fault, and no visit to the pool.
   bool has_hot() const noexcept { return n > n_cold; }

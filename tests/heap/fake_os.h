@@ -65,7 +65,7 @@ class range_set {
 
 class fake_os final : public os {
  public:
-  enum kind { k_reserve, k_commit, k_give_back, k_release, k_map, k_advise, k_guard, k_kinds };
+  enum kind { k_reserve, k_commit, k_give_back, k_release, k_map, k_advise, k_guard, k_populate, k_kinds };
   static constexpr std::size_t k_never = SIZE_MAX;
 
   fake_os() : real_(the_os()) { set_os(this); }
@@ -157,6 +157,16 @@ class fake_os final : public os {
     if (fails(k_guard)) return guard_kind::none;
     return real_.guard(at, bytes, may_split);
   }
+  std::size_t guard_marks(const range* ranges, std::size_t n) noexcept override {
+    std::lock_guard guard(lock_);
+    expect_ranges(ranges, n, "guard_marks");
+    return fails(k_guard) ? 0 : real_.guard_marks(ranges, n);
+  }
+  bool populate(const range* ranges, std::size_t n) noexcept override {
+    std::lock_guard guard(lock_);
+    expect_ranges(ranges, n, "populate");
+    return !fails(k_populate) && real_.populate(ranges, n);
+  }
   std::size_t physical_page_bytes() const noexcept override { return page_bytes_; }
   std::size_t address_space_left() const noexcept override { return address_space_left_; }
 
@@ -171,6 +181,13 @@ class fake_os final : public os {
   void expect_committed(void* at, std::size_t bytes, const char* what) {
     const std::uintptr_t begin = address(at), end = begin + bytes;
     expect(committed_.contains(begin, end) || mapped_.contains(begin, end), what);
+  }
+  void expect_ranges(const range* ranges, std::size_t n, const char* what) {
+    expect(n <= k_most_ranges, what);
+    for (std::size_t i = 0; i < n; ++i) {
+      expect_pages(ranges[i].address, ranges[i].bytes, what);
+      expect_committed(ranges[i].address, ranges[i].bytes, what);
+    }
   }
   bool fails(kind k) {
     ++calls_[k];

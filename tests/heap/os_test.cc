@@ -100,6 +100,54 @@ TEST(Os, AGuardSplitsTheMappingOnlyWhenItMay) {
   the_os().release(p, 4 * page);
 }
 
+struct three_ranges {
+  const std::size_t page = the_os().physical_page_bytes();
+  char* const base = static_cast<char*>(the_os().map(16 * page));
+  const range at[3] = {{base + page, page}, {base + 4 * page, 2 * page}, {base + 15 * page, page}};
+  ~three_ranges() { the_os().release(base, 16 * page); }
+  bool in_a_range(char* p) const {
+    for (const range& r : at)
+      if (p >= r.address && p < static_cast<char*>(r.address) + r.bytes) return true;
+    return false;
+  }
+};
+
+TEST(Os, OneCallGuardsSeveralRangesAndNothingElse) {
+  const three_ranges three;
+  ASSERT_NE(three.base, nullptr);
+  const std::size_t made = the_os().guard_marks(three.at, 3);
+  if (made == 0) GTEST_SKIP() << "the system has no such call";
+  EXPECT_EQ(made, 3u);
+  for (char* p = three.base; p != three.base + 16 * three.page; p += three.page)
+    EXPECT_EQ(faults(p), three.in_a_range(p)) << p - three.base;
+}
+
+TEST(Os, WhichOfSeveralRangesGotNoGuardIsTold) {
+  const three_ranges three;
+  ASSERT_NE(three.base, nullptr);
+  if (syscall(SYS_mlock, three.at[1].address, three.at[1].bytes) != 0)
+    GTEST_SKIP() << "no memory may be locked here";
+  const std::size_t made = the_os().guard_marks(three.at, 3);
+  if (made == 0) GTEST_SKIP() << "the system has no such call";
+  EXPECT_EQ(made, 1u);
+  EXPECT_TRUE(faults(static_cast<char*>(three.at[0].address)));
+  EXPECT_FALSE(faults(static_cast<char*>(three.at[1].address)));
+  EXPECT_FALSE(faults(static_cast<char*>(three.at[2].address)));
+}
+
+TEST(Os, OneCallGivesSeveralRangesMemoryAndKeepsWhatIsThere) {
+  const three_ranges three;
+  ASSERT_NE(three.base, nullptr);
+  *static_cast<char*>(three.at[0].address) = 7;
+  if (!the_os().populate(three.at, 3)) GTEST_SKIP() << "the system has no such call";
+  unsigned char resident[16];
+  ASSERT_EQ(mincore(three.base, 16 * three.page, resident), 0);
+  for (std::size_t i = 0; i < 16; ++i)
+    EXPECT_EQ((resident[i] & 1) != 0, three.in_a_range(three.base + i * three.page)) << i;
+  EXPECT_EQ(*static_cast<char*>(three.at[0].address), 7);
+  EXPECT_TRUE(is_zero(static_cast<char*>(three.at[1].address), three.at[1].bytes));
+}
+
 TEST(Os, HintIsTakenWhenFreeAndElsewhereWhenNot) {
   void* first = the_os().reserve(4 * k_mib, k_mib, nullptr);
   ASSERT_NE(first, nullptr);

@@ -2,8 +2,10 @@
 // SPDX-FileCopyrightText: The Cairn authors
 #include "sched/stack.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -122,6 +124,68 @@ void release_and_hit_guard() {
 TEST(StackDeathTest, TheGuardOutlivesTheMemory) {
   testing::FLAGS_gtest_death_test_style = "threadsafe";
   EXPECT_EXIT(release_and_hit_guard(), testing::ExitedWithCode(7), "");
+}
+
+// Where a write faults, a system call fails.
+bool is_readable(const char* at) {
+  static const int null_file = [] {
+    int ends[2];
+    return pipe2(ends, O_CLOEXEC) == 0 ? ends[1] : -1;
+  }();
+  return write(null_file, at, 1) == 1;
+}
+
+bool has_memory(const stack& s) {
+  const std::size_t page = heap::the_os().physical_page_bytes();
+  unsigned char resident = 0;
+  EXPECT_EQ(mincore(s.high - page, page, &resident), 0);
+  return (resident & 1) != 0;
+}
+
+TEST(Stack, EachOneOfABatchHasItsGuardWhenItIsTaken) {
+  stack_cache cache;
+  std::vector<stack> all;
+  for (int i = 0; i < 300; ++i) {
+    all.push_back(stacks::take(cache));
+    ASSERT_TRUE(all.back());
+    for (char* at : {all.back().low - 1, all.back().low - stacks::k_guard_bytes})
+      ASSERT_FALSE(is_readable(at)) << i;
+    ASSERT_TRUE(is_readable(all.back().low));
+  }
+  for (const stack& s : all) stacks::give(cache, s);
+  stacks::flush(cache);
+}
+
+// In a pool of its own: elsewhere some have memory from earlier tests.
+TEST(Stack, InABurstTheNextOnesHaveTheirFirstPageAndAreHot) {
+  const size_setting of_its_own(std::size_t{1} << 20);
+  stack_cache cache;
+  std::vector<stack> all;
+  for (unsigned i = 0; i < 2 * stack_cache::k_stacks; ++i) {
+    all.push_back(stacks::take(cache));
+    ASSERT_TRUE(all.back());
+    EXPECT_FALSE(has_memory(all.back())) << "a few are touched by who uses them";
+    EXPECT_FALSE(cache.has_hot());
+  }
+  all.push_back(stacks::take(cache));
+  const bool is_possible = has_memory(all.back());
+  for (unsigned i = cache.n; i != 0; --i) {
+    EXPECT_EQ(cache.has_hot(), is_possible);
+    all.push_back(stacks::take(cache));
+    EXPECT_EQ(has_memory(all.back()), is_possible);
+  }
+  for (const stack& s : all) stacks::give(cache, s);
+  stacks::flush(cache);
+  stacks::release_idle();
+  stacks::release_idle();
+  for (stack& s : all) {
+    s = stacks::take(cache);
+    ASSERT_TRUE(s);
+  }
+  EXPECT_FALSE(has_memory(all.front())) << "some were given since";
+  EXPECT_EQ(has_memory(all.back()), is_possible);
+  for (const stack& s : all) stacks::give(cache, s);
+  stacks::flush(cache);
 }
 
 TEST(Stack, TheLastOneGivenIsTheNextOneTaken) {
@@ -376,6 +440,25 @@ void run_without_guards() {
 TEST(StackDeathTest, WithoutGuardsItGoesOnAndSaysSoOnce) {
   testing::FLAGS_gtest_death_test_style = "threadsafe";
   EXPECT_EXIT(run_without_guards(), testing::ExitedWithCode(7), "^cairn: goroutine stacks [^\n]*\n$");
+}
+
+void run_a_burst_without_populate() {
+  heap::fake_os os;
+  os.fail_kind(heap::fake_os::k_populate);
+  stack_cache cache;
+  for (int i = 0; i < 300; ++i) {
+    stack s = stacks::take(cache);
+    if (!s) _exit(10);
+    if (cache.has_hot()) _exit(11);
+    touch_top(s);
+  }
+  if (os.calls(heap::fake_os::k_populate) == 0) _exit(12);
+  _exit(stacks::read_usage().unguarded == 0 && os.violations().empty() ? 7 : 13);
+}
+
+TEST(StackDeathTest, WhereNothingCanBePopulatedABurstGoesOn) {
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  EXPECT_EXIT(run_a_burst_without_populate(), testing::ExitedWithCode(7), "");
 }
 
 void run_out_of_memory_for_tables() {
