@@ -49,11 +49,13 @@ void cond::wait_unlocked(void* lock, void (*unlock)(void* lock)) {
     throw;
   }
   sched::enter_section();
-  {
-    heap::lock_guard held(w.home.lock);
-    while (w.queued) sched::sleep_in_line(w);
+  w.home.lock.lock();
+  if (w.queued) {
+    sched::sleep_until_let_in(w);
+  } else {
+    w.home.lock.unlock();
+    sched::leave_section();
   }
-  sched::leave_section();
   sched::check_ending();
 }
 
@@ -68,7 +70,7 @@ void cond::notify_some(bool all) {
       is_misuse = detail::are_bubbles_live() && !may_wake(h.first_at(&waited_for_), all);
       if (!is_misuse) {
         woken = sched::let_in(h, &waited_for_, all);
-        // From here on the object may be gone, for who is let in here cannot go on before the lock is released.
+        // From here on the object may be gone, for who is let in here cannot go on before it gets the lock or is woken.
         waited_for_.store(h.first_at(&waited_for_) != nullptr, std::memory_order_relaxed);
       }
     }

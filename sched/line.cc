@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: The Cairn authors
 #include "sched/line.h"
 
+#include "cairn/detail/assert.h"
 #include "heap/delay.h"
 #include "heap/private.h"
 #include "sched/futex.h"
@@ -52,6 +53,20 @@ void sleep_as_thread(place& w) {
   in_safe_state(*current(), [&w] {
     while (w.woken.load(std::memory_order_acquire) == 0) futex_wait(w.woken, 0);
   });
+}
+
+// With the lock, in the only section; without both on return.
+void sleep_unlocked(place& w) CAIRN_NO_THREAD_SAFETY_ANALYSIS {
+  w.asleep = true;
+  w.sleeper = parkable();
+  if (w.sleeper != nullptr) {
+    park({w.why, unlock_hall, cancel_place, &w, awaits_turn, w.is_durable});
+  } else {
+    w.woken.store(0, std::memory_order_relaxed);
+    unlock_hall(&w);
+    leave_section();
+    sleep_as_thread(w);
+  }
 }
 
 }  // namespace
@@ -133,24 +148,78 @@ void hall::remove(place& w) noexcept {
   w.queued = false;
 }
 
-chain let_in(hall& h, const void* address, bool all) noexcept CAIRN_NO_THREAD_SAFETY_ANALYSIS {
-  chain sleepers;  // they stay until they are woken
-  place** end = &sleepers.first;
-  place* w = h.first_at(address);
-  for (bool more = true; w != nullptr && more; w = h.first_at(address), more = all) {
-    h.remove(*w);
-    if (!w->asleep) continue;
-    w->asleep = false;
-    *end = w;
-    w->next = nullptr;
-    end = &w->next;
+place* hall::detach(const void* address) noexcept {
+  place** line = line_at(address);
+  place* first = *line;
+  if (first != nullptr) *line = first->next_line;
+  return first;
+}
+
+namespace {
+
+// Takes a place out of its ring for good; its links are not looked at any more. Null, unless a goroutine sleeps there:
+// that is the caller's now, as is its `next`, until it is made runnable.
+goroutine* admit(place& w, chain& sleepers) noexcept {
+  w.queued = false;
+  if (!w.asleep) return nullptr;
+  w.asleep = false;
+  if (w.sleeper != nullptr) return w.sleeper;
+  w.next = sleepers.threads;
+  sleepers.threads = &w;
+  return nullptr;
+}
+
+void append(chain& to, goroutine* first, goroutine* last) noexcept {
+  if (first == nullptr) return;
+  (to.last != nullptr ? to.last->next : to.first) = first;
+  to.last = last;
+}
+
+// All of a ring, from both ends at once: the next place is known only when this one has come from memory, and so two
+// are on their way.
+chain admit_all(place* front) noexcept {
+  chain sleepers;
+  goroutine *behind = nullptr, *last = nullptr;  // those from the back
+  for (place* back = front->previous;;) {
+    place* const after = front->next;
+    place* const before = back->previous;
+    goroutine* g = admit(*front, sleepers);
+    append(sleepers, g, g);
+    if (front == back) break;
+    if (goroutine* h = admit(*back, sleepers)) {
+      h->next = behind;
+      behind = h;
+      if (last == nullptr) last = h;
+    }
+    if (after == back) break;
+    front = after;
+    back = before;
   }
+  append(sleepers, behind, last);
+  if (sleepers.last != nullptr) sleepers.last->next = nullptr;
   return sleepers;
 }
 
+}  // namespace
+
+chain let_in(hall& h, const void* address, bool all) noexcept CAIRN_NO_THREAD_SAFETY_ANALYSIS {
+  place* first = all ? h.detach(address) : h.first_at(address);
+  if (first == nullptr) return {};
+  if (!all) {
+    h.remove(*first);
+    first->next = first->previous = first;
+  }
+  return admit_all(first);
+}
+
 void chain::wake() const noexcept {
-  for (place* w = first; w != nullptr;) {
-    const wake_up one{w->sleeper, w->sleeper != nullptr ? nullptr : &w->woken};
+  for (goroutine* g = first; g != nullptr;) {
+    goroutine* following = g->next;
+    wake_up{g, nullptr}.deliver();
+    g = following;
+  }
+  for (place* w = threads; w != nullptr;) {
+    const wake_up one{nullptr, &w->woken};
     w = w->next;
     one.deliver();
   }
@@ -163,18 +232,14 @@ wake_up call(place& w) noexcept {
 }
 
 void sleep_in_line(place& w) CAIRN_NO_THREAD_SAFETY_ANALYSIS {
-  w.asleep = true;
-  w.sleeper = parkable();
-  if (w.sleeper != nullptr) {
-    park({w.why, unlock_hall, cancel_place, &w, awaits_turn, w.is_durable});
-  } else {
-    w.woken.store(0, std::memory_order_relaxed);
-    unlock_hall(&w);
-    leave_section();
-    sleep_as_thread(w);
-  }
+  sleep_unlocked(w);
   enter_section();
   w.home.lock.lock();
+}
+
+void sleep_until_let_in(place& w) CAIRN_NO_THREAD_SAFETY_ANALYSIS {
+  sleep_unlocked(w);
+  CAIRN_ASSERT(!w.queued, "who waits to be let in was woken in line");
 }
 
 void give_up(place& w) noexcept {

@@ -71,6 +71,8 @@ struct alignas(64) hall {
   place* first_at(const void* address) noexcept CAIRN_REQUIRES(lock);
   void append(place& w) noexcept CAIRN_REQUIRES(lock);
   void remove(place& w) noexcept CAIRN_REQUIRES(lock);
+  // The whole line: returns its first one, whose ring stays. Null: there is none.
+  place* detach(const void* address) noexcept CAIRN_REQUIRES(lock);
 
  private:
   place** line_at(const void* address) noexcept CAIRN_REQUIRES(lock);
@@ -86,9 +88,11 @@ struct line_links {
 line_links links_on_stack(const goroutine& g) noexcept;
 
 // Takes the first or all out of the line, so that they have what they came for. With the lock. Those that sleep are in
-// the chain, by `next`, which is woken once the lock is released.
+// the chain, which is woken once the lock is released. Goroutines by their records: those lie close together, while
+// each look at a stack that has not run for long costs a miss of all caches and of what translates its address.
 struct chain {
-  place* first = nullptr;
+  goroutine *first = nullptr, *last = nullptr;  // by goroutine::next
+  place* threads = nullptr;                     // by place::next; in no order
   void wake() const noexcept;
 };
 chain let_in(hall& h, const void* address, bool all) noexcept;
@@ -97,6 +101,9 @@ chain let_in(hall& h, const void* address, bool all) noexcept;
 wake_up call(place& w) noexcept;
 // Until it is called. With the lock, in the only section; so again on return, but maybe on another thread.
 void sleep_in_line(place& w) CAIRN_REQUIRES(w.home.lock);
+// Where nobody is called (its places have no heir), until it is let in. With the lock, in the only section; both are
+// over on return. Without another look under the lock: who wakes it has taken it out before.
+void sleep_until_let_in(place& w) CAIRN_RELEASE(w.home.lock);
 // Takes it out of the line, if it is in one. In a section, or on a thread without an m.
 void give_up(place& w) noexcept;
 

@@ -98,22 +98,21 @@ void wait_group::wait_slow() {
   sched::place w(&state_, sched::wait_reason::wait_group, nullptr);
   const std::uint64_t id = detail::own_bubble_id();
   sched::enter_section();
-  {
-    heap::lock_guard held(w.home.lock);
-    std::uint64_t state = state_.load(
-        std::memory_order_acquire);  // acquire, here and below: with the CAS in add()
-    while ((state & k_low_half) >> 1 != 0) {
-      if (!state_.compare_exchange_weak(state, state | k_line, std::memory_order_acquire,
-                                        std::memory_order_acquire))
-        continue;
-      w.is_durable = id != 0 && (state & ~k_low_half) == (k_in_bubble | id << 32);
-      w.home.append(w);
-      do sched::sleep_in_line(w);
-      while (w.queued);
-      break;
-    }
+  w.home.lock.lock();
+  // Acquire, here and below: with the CAS in add().
+  std::uint64_t state = state_.load(std::memory_order_acquire);
+  while ((state & k_low_half) >> 1 != 0 &&
+         !state_.compare_exchange_weak(state, state | k_line, std::memory_order_acquire,
+                                       std::memory_order_acquire)) {
   }
-  sched::leave_section();
+  if ((state & k_low_half) >> 1 != 0) {
+    w.is_durable = id != 0 && (state & ~k_low_half) == (k_in_bubble | id << 32);
+    w.home.append(w);
+    sched::sleep_until_let_in(w);
+  } else {
+    w.home.lock.unlock();
+    sched::leave_section();
+  }
   sched::check_ending();
 }
 
