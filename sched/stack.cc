@@ -35,9 +35,6 @@ constexpr unsigned k_max_split_guards = 20000;
 // What moves between a cache and the pool.
 constexpr unsigned k_batch = stack_cache::k_stacks / 2;
 static_assert(k_batch <= heap::k_most_ranges);
-// Batches that a P takes before the next ones get memory at once: more than a few goroutines were started on it, so
-// that what of the last batch is never used is little beside what is.
-constexpr unsigned k_batches_of_burst = 4;
 
 // `base`, `slots`, `shift` and the bitmaps do not change once the region counts in g_region_count.
 struct region {
@@ -300,7 +297,7 @@ void give_slots(const stack* from, unsigned n) noexcept {
   batch taken;
   take_slots(shift, taken, k_batch);
   if (taken.n == 0) return {};
-  const bool is_burst = ++cache.taken_in_row > k_batches_of_burst;
+  const bool is_burst = ++cache.taken_in_row > stack_cache::k_quiet_batches;
   const bool have_memory = is_burst && taken.has_clean && touch(taken);
   std::reverse_copy(taken.at, taken.at + taken.n, cache.hot);  // the lowest address first
   cache.n = taken.n - 1;

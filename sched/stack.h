@@ -57,7 +57,10 @@ struct stack_cache {
   unsigned n = 0;
   // So many of them, the first ones, come from the pool, and may have no memory yet; may be more than n.
   unsigned n_cold = 0;
-  // How often in a row half a cache was taken from the pool, and none was given to it.
+  // How often in a row half a cache was taken from the pool, and none was given to it. Beyond k_quiet_batches it is a
+  // burst: more than a few goroutines were started here, so what of the last batch is never used is little beside what
+  // is.
+  static constexpr unsigned k_quiet_batches = 4;
   unsigned taken_in_row = 0;
 
   // The next one costs no page fault, and no visit to the pool.
