@@ -129,6 +129,17 @@ TEST(StackDeathTest, TheGuardOutlivesTheMemory) {
   EXPECT_EXIT(release_and_hit_guard(), testing::ExitedWithCode(7), "");
 }
 
+// With a pool that nobody has used, and nobody beside it who returns idle memory.
+void expect_in_own_process(void (*body)()) {
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  const auto run = [body] {
+    body();
+    std::fflush(stdout);
+    _exit(testing::Test::HasFailure() ? 8 : 7);
+  };
+  EXPECT_EXIT(run(), testing::ExitedWithCode(7), "");
+}
+
 // Where a write faults, a system call fails.
 bool is_readable(const char* at) {
   static const int null_file = [] {
@@ -159,9 +170,7 @@ TEST(Stack, EachOneOfABatchHasItsGuardWhenItIsTaken) {
   stacks::flush(cache);
 }
 
-TEST(Stack, InABurstTheNextOnesHaveTheirFirstPageAndAreHot) {
-  stacks::release_idle();  // what earlier tests have left in the pool has no memory then
-  stacks::release_idle();
+void take_a_burst() {
   stack_cache cache;
   std::vector<stack> all;
   for (;;) {
@@ -182,6 +191,8 @@ TEST(Stack, InABurstTheNextOnesHaveTheirFirstPageAndAreHot) {
   EXPECT_EQ(cache.taken_in_row, 0u) << "some went back to the pool";
   stacks::flush(cache);
 }
+
+TEST(StackDeathTest, InABurstTheNextOnesHaveTheirFirstPageAndAreHot) { expect_in_own_process(take_a_burst); }
 
 TEST(Stack, TheLastOneGivenIsTheNextOneTaken) {
   stack_cache cache;
@@ -354,7 +365,7 @@ TEST(Stack, TrimReturnsWhatLiesBelowTheRedZone) {
   stacks::flush(cache);
 }
 
-TEST(Stack, ManyCostATouchedPageEachAndItComesBack) {
+void many_cost_a_page_each() {
   const std::size_t many = test_count(100'000);
   stack_cache cache;
   std::vector<stack> all(many);
@@ -369,7 +380,6 @@ TEST(Stack, ManyCostATouchedPageEachAndItComesBack) {
   if (!CAIRN_ASAN && !CAIRN_TSAN && page == 4096) {
     EXPECT_LE((peak - before) / many, std::size_t{4813}) << "4.7 KiB";
   }
-  RecordProperty("bytes_per_stack", std::to_string((peak - before) / many));
 
   for (const stack& s : all) stacks::give(cache, s);
   stacks::flush(cache);
@@ -383,7 +393,9 @@ TEST(Stack, ManyCostATouchedPageEachAndItComesBack) {
   }
 }
 
-TEST(Stack, WhatIsInUseBetweenTwoCallsStaysAndWhatIsTakenIsNotReturned) {
+TEST(StackDeathTest, ManyCostATouchedPageEachAndItComesBack) { expect_in_own_process(many_cost_a_page_each); }
+
+void return_what_lay_between_two_calls() {
   stack_cache cache;
   std::vector<stack> all(64);
   for (stack& s : all) {
@@ -401,6 +413,10 @@ TEST(Stack, WhatIsInUseBetweenTwoCallsStaysAndWhatIsTakenIsNotReturned) {
   stacks::flush(cache);
   EXPECT_EQ(stacks::release_idle(), 0u) << "free for less than one call";
   EXPECT_GT(stacks::release_idle(), 0u);
+}
+
+TEST(StackDeathTest, WhatIsInUseBetweenTwoCallsStaysAndWhatIsTakenIsNotReturned) {
+  expect_in_own_process(return_what_lay_between_two_calls);
 }
 
 void take_until_refused() {
