@@ -49,14 +49,29 @@ bool is_runtime_library(const char* path) noexcept {
 
 constexpr std::uintptr_t round_up(std::uintptr_t a) noexcept { return (a + 7) & ~std::uintptr_t{7}; }
 
-// [from, to) less [cut.from, cut.to).
-void add_without(std::vector<range>& out, range r, range cut) {
-  if (cut.to <= r.from || cut.from >= r.to) {
-    if (r.from < r.to) out.push_back({round_up(r.from), r.to & ~std::uintptr_t{7}});
-    return;
+// All of `ranges` from the `first` on less `cut`. Some are empty afterwards.
+void cut_out(std::vector<range>& ranges, std::size_t first, range cut) {
+  for (std::size_t i = first, n = ranges.size(); i < n; ++i) {
+    const range r = ranges[i];
+    if (cut.to <= r.from || cut.from >= r.to) continue;
+    ranges[i].to = std::max(r.from, cut.from);
+    if (cut.to < r.to) ranges.push_back({cut.to, r.to});
   }
-  if (r.from < cut.from) out.push_back({round_up(r.from), cut.from & ~std::uintptr_t{7}});
-  if (cut.to < r.to) out.push_back({round_up(cut.to), r.to & ~std::uintptr_t{7}});
+}
+
+range range_of(const void* from, std::size_t bytes) noexcept {
+  const auto start = reinterpret_cast<std::uintptr_t>(from);
+  return {start, start + bytes};
+}
+
+// What this library has for itself, of all ranges. They are of whole words then.
+void cut_out_private(std::vector<range>& ranges) {
+  cut_out(ranges, 0,
+          range_of(__start_cairn_state, static_cast<std::size_t>(__stop_cairn_state - __start_cairn_state)));
+  heap::private_table::for_each(
+      [&](const void* from, std::size_t bytes) { cut_out(ranges, 0, range_of(from, bytes)); });
+  for (range& r : ranges) r = {round_up(r.from), r.to & ~std::uintptr_t{7}};
+  std::erase_if(ranges, [](const range& r) { return r.from >= r.to; });
 }
 
 // The writable segments of one loaded object.
@@ -68,16 +83,14 @@ void add_object(const dl_phdr_info& info) {
     if (ph.p_type == PT_GNU_RELRO)
       relro = {info.dlpi_addr + ph.p_vaddr, info.dlpi_addr + ph.p_vaddr + ph.p_memsz};
   }
-  const range state{reinterpret_cast<std::uintptr_t>(__start_cairn_state),
-                    reinterpret_cast<std::uintptr_t>(__stop_cairn_state)};
-  std::vector<range> parts;
+  const std::size_t first = static_ranges->size();
   for (int i = 0; i < info.dlpi_phnum; ++i) {
     const ElfW(Phdr)& ph = info.dlpi_phdr[i];
     if (ph.p_type != PT_LOAD || (ph.p_flags & PF_W) == 0) continue;
     const std::uintptr_t from = info.dlpi_addr + ph.p_vaddr;
-    add_without(parts, {from, from + ph.p_memsz}, relro);
+    static_ranges->push_back({from, from + ph.p_memsz});
   }
-  for (const range& r : parts) add_without(*static_ranges, r, state);
+  cut_out(*static_ranges, first, relro);
 }
 
 struct loaded_call {
@@ -94,6 +107,7 @@ int collect_object(dl_phdr_info* info, std::size_t, void*) {
 int inside_lock(dl_phdr_info*, std::size_t, void* p) {
   static_ranges->clear();
   dl_iterate_phdr(collect_object, nullptr);
+  cut_out_private(*static_ranges);
   const auto* call = static_cast<loaded_call*>(p);
   call->f(call->arg);
   return 1;

@@ -9,6 +9,7 @@
 
 #include "cairn/detail/assert.h"
 #include "heap/pause.h"
+#include "heap/private.h"
 #include "sched/bubble.h"
 #include "sched/futex.h"
 #include "sched/hooks.h"
@@ -26,6 +27,8 @@ coarse_clock the_coarse_clock;
 std::atomic<std::uint32_t> scan_epoch{0};
 
 namespace {
+
+const heap::private_table procs_are_private(sch.all);
 
 // ---- colour --------------------------------------------------------------------------------------------------------
 

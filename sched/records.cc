@@ -7,6 +7,7 @@
 #include "heap/lock.h"
 #include "heap/metadata.h"
 #include "heap/os.h"
+#include "heap/private.h"
 #include "sched/gdb_layout.h"
 #include "sched/p.h"
 
@@ -19,6 +20,8 @@ std::atomic<goroutine*> segments[k_most_segments];
 std::atomic<std::size_t> segment_count{0};
 
 namespace {
+
+const heap::private_table segments_are_private(segments);
 
 constexpr std::size_t k_words = k_segment_records / 64;
 constexpr unsigned k_batch = p::k_records / 2;
@@ -33,6 +36,7 @@ struct segment_state {
 
 heap::lock lock;
 segment_state states[k_most_segments] CAIRN_GUARDED_BY(lock);
+const heap::private_table states_are_private(states);
 std::size_t lowest CAIRN_GUARDED_BY(lock) = 0;  // no segment before it has a free record
 
 // The lowest segment with a free record; k_most_segments when the system gives no memory.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "heap/private.h"
 #include "sched/futex.h"
 #include "sched/hooks.h"
 #include "sched/inspect.h"
@@ -65,6 +66,7 @@ struct thread_lines {
   std::size_t n = 0;
   bool is_whole = true;
 } threads;  // sysmon's own
+const heap::private_table threads_are_private(threads.all);
 
 // Not while somebody stops or asks the threads: the list is his then, and sysmon does not wait.
 void look_at_threads() noexcept {

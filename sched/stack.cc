@@ -13,6 +13,7 @@
 #include "heap/lock.h"
 #include "heap/metadata.h"
 #include "heap/os.h"
+#include "heap/private.h"
 #include "sched/m.h"
 #include "sched/message.h"
 
@@ -61,6 +62,7 @@ struct region {
 
 constinit heap::lock g_lock;
 constinit region g_regions[k_max_regions];
+const heap::private_table regions_are_private(g_regions);
 // Release by grow() after the region is complete; acquire by find, which has no lock.
 constinit std::atomic<unsigned> g_region_count{0};
 constinit std::atomic<unsigned> g_shift{std::countr_zero(k_default_bytes)};

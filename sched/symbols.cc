@@ -11,6 +11,7 @@
 
 #include "heap/file.h"
 #include "heap/metadata.h"
+#include "heap/private.h"
 
 namespace cairn::sched {
 namespace {
@@ -26,6 +27,7 @@ struct table {
 };
 constexpr std::size_t k_tables = 64;
 table tables[k_tables];
+const heap::private_table tables_are_private(tables);
 
 // What was found before: the same functions come again and again.
 struct known {
@@ -34,6 +36,7 @@ struct known {
 };
 constexpr std::size_t k_known = 1024;
 known found_before[k_known];
+const heap::private_table found_are_private(found_before);
 
 using heap::file;
 

@@ -13,6 +13,7 @@
 #include "heap/delay.h"
 #include "heap/lock.h"
 #include "heap/metadata.h"
+#include "heap/private.h"
 #include "sched/deadlock.h"
 #include "sched/fence.h"
 #include "sched/futex.h"
@@ -56,6 +57,7 @@ struct sight {
   std::int64_t cpu_then = 0;  // processor time of its thread at that time
 };
 sight sights[k_most_procs];  // sysmon's own
+const heap::private_table sights_are_private(sights);
 
 bool others_wait(const p& pp, std::int64_t now) noexcept {
   return pp.queue.size() != 0 || pp.queue.peek_next() != nullptr ||
@@ -88,6 +90,7 @@ struct stray {
 };
 constexpr int k_strays = 256;
 stray strays[k_strays];  // sysmon's own
+const heap::private_table strays_are_private(strays);
 
 void watch(m& thread) noexcept {
   for (stray& s : strays) {
