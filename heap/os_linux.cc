@@ -4,15 +4,19 @@
 // heap/os.h for Linux. The only file that calls mmap, mprotect, madvise and munmap for the heap.
 //
 // Where the heap lies. A conservative scan takes any word for a pointer whose value lies in the reservation,
-// so its addresses should be unlike other words. The reservation begins at 0x1d00'0000'0000 if that is free,
+// so its addresses should be unlike other words. The reservation begins at 0x1d00'8400'0000 if that is free,
 // because then a word can be mistaken only if
-//   - as two 32-bit integers, its upper one is in [7424, 7680): no power of two, no small count, no Unix
+//   - as two 32-bit integers, its upper one is in [7424, 7680]: no power of two, no small count, no Unix
 //     time;
 //   - as text, its sixth byte is the control character 0x1d and the last two are NUL;
 //   - as a double, it is subnormal; as two floats, the upper one is;
 //   - as Unix time, it is in no unit a date of this century: milliseconds lie around 0x01a0'0000'0000 (which
 //     an address like Go's 0x00c0'0000'0000 would collide with at 1 TiB), microseconds and nanoseconds beyond
 //     47 bits.
+//   - half of it is left of an older word, an address, and the other half a small integer that was stored over it: in
+//     the frames of any program. Below 2 GiB of heap such a word lies outside, for the lower halves of addresses
+//     begin where neither counts, small negative numbers, Unix time nor the floats' zeros are. (At 0x1d00'0000'0000 a
+//     count of 4 was the first object: of binary-trees one run in six kept its first tree, of 16 MiB, for two cycles.)
 // The kernel's own choices (0x55..., 0x7f...) are as good on most counts, but they vary from run to run; a
 // fixed one makes failures repeatable. The range is far from executables, the brk heap and mmap's top-down
 // area.
@@ -228,7 +232,7 @@ constinit os* g_os = &g_linux;
 
 // ThreadSanitizer knows two ranges for mappings and ends the process over others, AddressSanitizer's shadow
 // covers the place: there the kernel chooses.
-constexpr std::uintptr_t k_hints[] = {0x1d00'0000'0000, 0x1b00'0000'0000, 0x1700'0000'0000};
+constexpr std::uintptr_t k_hints[] = {0x1d00'8400'0000, 0x1b00'8400'0000, 0x1700'8400'0000};
 constexpr bool k_use_hints = sizeof(void*) == 8 && !CAIRN_TSAN && !CAIRN_ASAN;
 constexpr std::size_t k_sanitizer_cap_bytes = CAIRN_TSAN   ? std::size_t{64} << 30
                                               : CAIRN_ASAN ? std::size_t{256} << 30

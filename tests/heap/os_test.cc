@@ -239,6 +239,22 @@ TEST(ReserveHeap, TakesWhatIsWantedAlignedToAnArena) {
   the_os().release(r.base, r.bytes);
 }
 
+// Where the system lets the heap lie where it would.
+TEST(ReserveHeap, HalfOfAnAddressAndASmallNumberLieOutside) {
+  if (CAIRN_TSAN || CAIRN_ASAN) GTEST_SKIP() << "the kernel chooses";
+  constexpr std::size_t k_two_gib = std::size_t{2} << 30;
+  const reservation r = reserve_heap(k_two_gib);
+  ASSERT_NE(r.base, nullptr);
+  const auto base = reinterpret_cast<std::uintptr_t>(r.base);
+  const std::uintptr_t upper = base >> 32 << 32;
+  for (const std::uint32_t number :
+       {0u, 1u, 4u, 1000u, 1'000'000u, 0x3f80'0000u, 1'800'000'000u, 0x8000'0000u})
+    EXPECT_GE((upper | number) - base, k_two_gib) << number;
+  for (const std::uint32_t below_zero : {1u, 4u, 1000u, 1'000'000u})
+    EXPECT_GE((upper | (0u - below_zero)) - base, (k_two_gib - (std::size_t{256} << 20))) << below_zero;
+  the_os().release(r.base, r.bytes);
+}
+
 TEST(ReserveHeap, TwoHeapsDoNotMeet) {
   const reservation a = reserve_heap(k_arena_bytes), b = reserve_heap(k_arena_bytes),
                     c = reserve_heap(k_arena_bytes), d = reserve_heap(k_arena_bytes);
