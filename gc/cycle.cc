@@ -18,6 +18,7 @@
 #include "gc/roots.h"
 #include "gc/runtime.h"
 #include "gc/share.h"
+#include "gc/vectors.h"
 #include "heap/delay.h"
 #include "heap/fatal.h"
 #include "heap/mheap.h"
@@ -318,6 +319,7 @@ void release_cycle_lock() noexcept {
 
 // The cycle lock is given up, and those who work on are told.
 void after_cycle() noexcept {
+  forget_vectors();
   release_cycle_lock();
   background::wake();
   if (!rt().specials.queue.empty()) finalizers::wake();

@@ -8,6 +8,7 @@
 #include <new>
 
 #include "gc/runtime.h"
+#include "gc/vectors.h"
 #include "heap/delay.h"
 #include "heap/pause.h"
 #include "heap/private.h"
@@ -93,6 +94,7 @@ guest::guest(sched::m& self) noexcept : self_(self) {
 
 guest::~guest() {
   sched::runtime_section section(self_);
+  forget_vectors();
   marking& mark = rt().mark;
   if (marker* const m = lent_.m) {
     if (!rt().work.has_full()) m->try_flush();  // for workers that have nothing left; the rest stays here

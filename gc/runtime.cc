@@ -23,6 +23,7 @@
 #include "gc/filter.h"
 #include "gc/parked.h"
 #include "gc/roots.h"
+#include "gc/vectors.h"
 #include "heap/delay.h"
 #include "heap/mheap.h"
 #include "heap/private.h"
@@ -73,6 +74,7 @@ void first_start() {
   find_thread_locals();
   the_marker();
   choose_filter();
+  choose_forget_vectors();
   r.pace.percent.store(r.options.gc_percent, std::memory_order_relaxed);
   r.pace.memory_limit.store(r.options.memory_limit, std::memory_order_relaxed);
   sched::set_max_procs(r.options.max_procs > 0 ? r.options.max_procs : usable_cpus());
