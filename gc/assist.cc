@@ -18,6 +18,11 @@
 // them, but no longer than until k_most_ns are over. Runs of large objects cannot be shortened: who
 // wants one waits without a bound when the heap is a quarter over the goal.
 //
+// The price changes as marking goes on, and is near nothing when all that was expected has been scanned. So a thread
+// keeps little of what it has done beyond its debt, and sees to it that the price is a fresh one: the workers, who do
+// that else, may be off their processors. (Without, a cycle whose worker got no processor for 30 ms ended at twice its
+// goal: a piece of 4 KiB marked shortly before had paid for megabytes.)
+//
 // The CPU limiter (gc/pacer.h) turns assists off, and what is allocated meanwhile is not charged: then a program that
 // would do nothing but mark grows instead.
 #include <algorithm>
@@ -40,10 +45,14 @@ void marking::add_background_work(std::size_t bytes) noexcept {
 
 void marking::add_credit(std::size_t bytes) noexcept {
   credit.fetch_add(static_cast<std::ptrdiff_t>(bytes), std::memory_order_relaxed);
+  keep_pace(now_ns());
+}
+
+void marking::keep_pace(std::uint64_t now) noexcept {
   constexpr std::uint64_t k_update_ns = 100'000;
   std::uint64_t last = last_update.load(std::memory_order_relaxed);
-  const std::uint64_t now = now_ns();
-  if (now - last > k_update_ns && last_update.compare_exchange_strong(last, now, std::memory_order_relaxed))
+  if (now > last && now - last > k_update_ns &&
+      last_update.compare_exchange_strong(last, now, std::memory_order_relaxed))
     update_pace();
 }
 
@@ -90,8 +99,8 @@ bool is_far_past_goal() noexcept {
 bool is_past_goal() noexcept { return rt().pace.live.load(std::memory_order_relaxed) > overshoot_limit(); }
 
 void credit(sched::m& self, std::size_t work) noexcept {
-  self.assist_credit += static_cast<std::ptrdiff_t>(static_cast<double>(work) *
-                                                    rt().mark.bytes_per_work.load(std::memory_order_relaxed));
+  self.assist_credit = earn_credit(self.assist_credit, work,
+                                   rt().mark.bytes_per_work.load(std::memory_order_relaxed));
 }
 
 bool owes(const sched::m& self) noexcept {
@@ -131,6 +140,7 @@ void sleep_for_others(sched::m& self) {
   marking& mark = rt().mark;
   const sched::stopwatch watch;
   std::uint64_t counted = watch.began();
+  mark.keep_pace(counted);
   // As it goes: the cycle may end, and be reckoned up, while this thread waits.
   auto count_time = [&] {
     const std::uint64_t now = now_ns();

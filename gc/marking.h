@@ -37,6 +37,8 @@ struct marking {
   // The same of what is in `scanned` already.
   void add_credit(std::size_t bytes) noexcept;
   void update_pace() noexcept;
+  // The same, if the last time is 100 us back.
+  void keep_pace(std::uint64_t now) noexcept;
 
   // ---- assists. The door is closed while the cycle looks whether marking is over; see gc/guest.h.
   std::atomic<bool> door_open{false};

@@ -50,15 +50,19 @@ std::size_t percent_goal(const goal_inputs& in) {
   if (in.gc_percent < 0) return k_no_goal;
   const std::size_t kept = subtract(in.live, in.floating);
   const std::size_t scanned = add(add(kept, in.stack_bytes), in.globals_bytes);
-  const std::size_t growth = scale(scanned, static_cast<std::size_t>(in.gc_percent), 100);
-  return std::max({add(kept, growth), add(in.live, growth / 4), minimum_heap(in.gc_percent)});
+  const auto percent = static_cast<std::size_t>(in.gc_percent);
+  const std::size_t growth = scale(scanned, percent, 100);
+  const std::size_t least = std::max(
+      {add(kept, growth), add(in.live, growth / 4), minimum_heap(in.gc_percent)});
+  const std::size_t most = add(in.live, add(growth, scale(in.live - kept, percent, 100)));
+  return std::max(least, std::min(most, in.resident));
 }
 
 std::size_t floating_bytes(const born_marked& b) {
   if (b.allocated == 0) return 0;
   const double grown = static_cast<double>(subtract(b.reached, b.before));
   const double lasting = std::min(grown / static_cast<double>(b.allocated), 1.0);
-  return from_double(static_cast<double>(b.born) * (1 - lasting) / 2);
+  return from_double(static_cast<double>(b.born) * (1 - lasting));
 }
 
 // What is mapped but neither objects nor idle (stacks, metadata, tails of spans) counts against the limit,
@@ -171,14 +175,14 @@ std::size_t cons_mark::runway(std::size_t expected_scan) const {
   return from_double(ratio_ * program_per_collector * static_cast<double>(expected_scan));
 }
 
-// Past the expected work the heap is growing: the runway is stretched to the largest work possible, but the
-// heap to no more than what the next cycle's goal would be if everything lived.
 std::size_t expected_scan(std::size_t last_scanned, std::size_t last_triggered, std::size_t triggered) {
   if (last_triggered == 0 || triggered <= last_triggered) return last_scanned;
   const double growth = static_cast<double>(triggered) / static_cast<double>(last_triggered);
   return static_cast<std::size_t>(growth * static_cast<double>(last_scanned));
 }
 
+// Past the expected work the heap is growing: the runway is stretched to the largest work possible, but the
+// heap to no more than what the next cycle's goal would be if everything lived.
 assist_ratio compute_assist_ratio(const mark_inputs& in) {
   double goal = static_cast<double>(in.goal);
   std::size_t expected = in.expected_scan;
@@ -198,6 +202,11 @@ assist_ratio compute_assist_ratio(const mark_inputs& in) {
   double work = static_cast<double>(std::max(subtract(expected, in.scanned), k_least_work_bytes));
   double heap = std::max(goal - live, 1.0);
   return {work / heap, heap / work};
+}
+
+std::ptrdiff_t earn_credit(std::ptrdiff_t credit, std::size_t work, double bytes_per_work) {
+  const double sum = static_cast<double>(credit) + static_cast<double>(work) * bytes_per_work;
+  return static_cast<std::ptrdiff_t>(std::min(sum, static_cast<double>(k_most_credit_bytes)));
 }
 
 // ---- limiting -------------------------------------------------------------------------------------------

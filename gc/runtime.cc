@@ -192,6 +192,7 @@ void update_goal() noexcept {
   in.use.mapped = u.mapped - u.released + heap::metadata_bytes() + in.stack_bytes;
   in.use.heap_in_use = p.live.load(std::memory_order_relaxed);
   in.use.heap_idle = u.idle > u.released ? u.idle - u.released : 0;
+  in.resident = u.mapped - u.released;
   in.sweep_basis = p.live.load(std::memory_order_relaxed);
   const heap_goal goal = compute_goal(in);
   p.goal.store(goal.goal, std::memory_order_relaxed);

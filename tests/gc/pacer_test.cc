@@ -53,16 +53,33 @@ TEST(Pacer, WhatFloatsDoesNotRaiseTheGoalButLeavesRoomToAllocate) {
   EXPECT_EQ(percent_goal(in), 100 * k_mib);
 }
 
-TEST(Pacer, HalfOfWhatIsBornMarkedIsLeftOutAsFarAsAllocatedObjectsDied) {
+TEST(Pacer, WhatFloatsCountsAsFarAsTheHeapHasMemoryAlready) {
+  goal_inputs in = inputs(100 * k_mib);
+  in.floating = 20 * k_mib;
+  in.stack_bytes = 2 * k_mib;
+  in.resident = 150 * k_mib;
+  EXPECT_EQ(percent_goal(in), 162 * k_mib);
+  in.resident = 170 * k_mib;
+  EXPECT_EQ(percent_goal(in), 170 * k_mib);
+  in.resident = 500 * k_mib;  // it is live and no more than that
+  EXPECT_EQ(percent_goal(in), 202 * k_mib);
+  in.floating = 200 * k_mib;
+  EXPECT_EQ(percent_goal(in), 202 * k_mib);
+  in = inputs(100 * k_mib);
+  in.resident = 500 * k_mib;
+  EXPECT_EQ(percent_goal(in), 200 * k_mib);
+}
+
+TEST(Pacer, WhatIsBornMarkedFloatsAsFarAsAllocatedObjectsDied) {
   const std::size_t born = 8 * k_mib;
   // A steady heap: all that is allocated dies.
-  EXPECT_EQ(floating_bytes({100 * k_mib, born, 100 * k_mib, 50 * k_mib}), born / 2);
+  EXPECT_EQ(floating_bytes({100 * k_mib, born, 100 * k_mib, 50 * k_mib}), born);
   // A growing one: all of it stays.
   EXPECT_EQ(floating_bytes({150 * k_mib, born, 100 * k_mib, 50 * k_mib}), 0u);
-  EXPECT_EQ(floating_bytes({125 * k_mib, born, 100 * k_mib, 50 * k_mib}), born / 4);
+  EXPECT_EQ(floating_bytes({125 * k_mib, born, 100 * k_mib, 50 * k_mib}), born / 2);
   EXPECT_EQ(floating_bytes({300 * k_mib, born, 100 * k_mib, 50 * k_mib}), 0u);
   // A shrinking one.
-  EXPECT_EQ(floating_bytes({10 * k_mib, born, 100 * k_mib, 50 * k_mib}), born / 2);
+  EXPECT_EQ(floating_bytes({10 * k_mib, born, 100 * k_mib, 50 * k_mib}), born);
   // The first cycle, and one that follows at once: nothing is known.
   EXPECT_EQ(floating_bytes({50 * k_mib, born, 0, 50 * k_mib}), 0u);
   EXPECT_EQ(floating_bytes({100 * k_mib, born, 100 * k_mib, 0}), 0u);
@@ -364,6 +381,14 @@ TEST(Pacer, AssistRatioIsPositiveAndFiniteForAnyNumbers) {
     ASSERT_TRUE(std::isfinite(r.work_per_byte) && r.work_per_byte > 0);
     ASSERT_TRUE(std::isfinite(r.bytes_per_work) && r.bytes_per_work > 0);
   }
+}
+
+TEST(Pacer, CreditBeyondTheDebtIsSmallHoweverCheapItWas) {
+  EXPECT_EQ(earn_credit(-1000, 100, 2.0), -800);
+  EXPECT_EQ(earn_credit(-1000, 4096, 2.0), 7192);
+  EXPECT_EQ(earn_credit(-1000, 4096, 1e6), k_most_credit_bytes);
+  EXPECT_EQ(earn_credit(-(std::ptrdiff_t{1} << 40), 4096, 1e300), k_most_credit_bytes);
+  EXPECT_EQ(earn_credit(0, 0, 1e6), 0);
 }
 
 // ---- limiter ------------------------------------------------------------------------------------------------
