@@ -4,6 +4,7 @@
 // Refilling a thread's runs and giving them back. See heap/mcache.h.
 #include "heap/mcache.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "cairn/detail/assert.h"
@@ -99,7 +100,8 @@ std::uint64_t add_mask(std::size_t first, std::uint64_t mask) noexcept {
 bool open_run(mcache& c, mspan* s, unsigned span_class, std::uint64_t mask, bool black,
               refill_result& out) noexcept {
   unsigned index = 0;
-  const unsigned n = s->take_run(c.most_run_bytes, index);
+  const unsigned n = s->take_run(
+      s->needs_zero ? c.most_run_bytes : std::min(c.most_run_bytes, k_most_fresh_bytes), index);
   if (n == 0) return false;
   if (black) {
     s->mark_slots(index, index + n);
