@@ -30,8 +30,8 @@
 // work wakes another one if it was the last, for it may have been woken for more than one piece. A worker that
 // goes idle without having spun did so because others spin. After its P is in the list it looks whether that is
 // still so: if not, the last of them may have looked for an idle P before, and it looks at the queues itself.
-// All this is for Ps from which it pays to steal; the others are left alone for a while, and what they have is found
-// by sysmon if not by them: sched/stealing.h.
+// All this is for Ps from which it pays to steal, and for those that nobody has; the others are left alone for a while,
+// and what they have is found by sysmon if not by them: sched/stealing.h.
 // What comes with time or from outside, timers and descriptors, one of the idle workers waits for:
 // sched/sleeper.h has the rest of the proof.
 //

@@ -19,9 +19,15 @@
 //   lets the ring have its turn: `next` inherits the slice k_turns times, not for ten milliseconds
 //
 // So what it has is run by its owner, or, should that not come to it, by who comes after k_most_alone_ticks: the
-// owner that calls once more, or sysmon in its next round, which ends what is over. Nothing waits for longer than both
-// together, some two milliseconds. A P that loses its owner is handed on with what it has, left alone or not. And the
-// first steals after that will pay, if what is run there has changed: then it is as before.
+// owner that calls once more, or sysmon in its next round, which ends what is over. Some two milliseconds later the
+// first of it is stolen; of several each half may take as long again. And the first steals after that will pay, if what
+// is run there has changed: then it is as before.
+//
+// Only a P that somebody has is left alone: all of the above stands on its owner, and on sysmon, which is awake while a
+// P is in use. One that was given back with work (hand_off, where no worker sleeps) is in the idle list, and the worker
+// that comes for it may be given another one, which lies above it: that worker must find the work and steal it, or all
+// go to sleep beside it. The owner is taken off before the P is put into the list; who takes a P from the list, or is
+// woken for it, comes after that by the scheduler's lock.
 //
 // All of it are hints, relaxed: a lost update is a steal more or less. Written by thieves, on a line of their own; the
 // times are of different processors, so what is later than it can be is none.
@@ -48,7 +54,8 @@ inline constexpr std::uint32_t k_turns = 32;
 
 inline bool is_left_alone(const p& pp) noexcept {
   const std::uint64_t until = pp.left_alone_until.load(std::memory_order_relaxed);
-  return until != 0 && until - ticks() <= k_most_alone_ticks;
+  return until != 0 && until - ticks() <= k_most_alone_ticks &&
+         pp.owner.load(std::memory_order_relaxed) != nullptr && pp.queue.size() <= k_long;
 }
 
 // ---- by thieves
