@@ -94,7 +94,6 @@ guest::guest(sched::m& self) noexcept : self_(self) {
 
 guest::~guest() {
   sched::runtime_section section(self_);
-  forget_vectors();
   marking& mark = rt().mark;
   if (marker* const m = lent_.m) {
     if (!rt().work.has_full()) m->try_flush();  // for workers that have nothing left; the rest stays here
@@ -102,6 +101,7 @@ guest::~guest() {
     mark.scanned.fetch_add(m->bytes_scanned, std::memory_order_relaxed);
     give_marker(lent_);
   }
+  forget_vectors();  // last: to hand over is to mark, too
   mark.guests_inside.fetch_sub(1, std::memory_order_seq_cst);  // with the cycle's look at it
 }
 
