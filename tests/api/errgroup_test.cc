@@ -158,7 +158,7 @@ TEST_P(Errgroup, MayBeDestroyedAfterTheRunThatEndedItsGoroutines) {
     g.emplace();
     g->go([&g] { g->ctx().done().recv(); });
   });
-  g.reset();
+  program([&g] { g.reset(); });
 }
 
 TEST_P(Errgroup, WorksFromThreadsThatAreNoGoroutines) {

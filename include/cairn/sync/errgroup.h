@@ -19,8 +19,11 @@
 #include "cairn/sync/wait_group.h"
 
 namespace cairn::detail {
-[[gnu::cold]] void errgroup_destroyed_early() noexcept;
-}
+// How many runs there were before this one.
+std::uint32_t run_number() noexcept;
+// `run`: that of the goroutines that were still running when they were last heard of.
+[[gnu::cold]] void errgroup_destroyed_early(std::uint32_t run) noexcept;
+}  // namespace cairn::detail
 
 namespace cairn::sync {
 
@@ -35,7 +38,7 @@ class errgroup {
   errgroup& operator=(const errgroup&) = delete;
   ~errgroup() {
     if (running_.load(std::memory_order_relaxed) != 0) [[unlikely]]
-      detail::errgroup_destroyed_early();
+      detail::errgroup_destroyed_early(run_.load(std::memory_order_relaxed));
   }
 
   // Runs f in a goroutine of the group; waits before, if there is a limit, until there are few enough. What f
@@ -86,6 +89,7 @@ class errgroup {
   template <class F>
   void start(F&& f) {
     running_.fetch_add(1, std::memory_order_relaxed);
+    run_.store(detail::run_number(), std::memory_order_relaxed);
     try {
       all_.go([this, function = std::decay_t<F>(std::forward<F>(f))]() mutable {
         defer finished{[this] { finish(); }};
@@ -107,6 +111,7 @@ class errgroup {
   cancel_cause_func cancel_;
   wait_group all_;
   std::atomic<int> running_{0};
+  std::atomic<std::uint32_t> run_{0};  // of the last one that was started
   std::atomic<bool> failed_{false};
   std::exception_ptr error_;
   std::optional<semaphore> limit_;
