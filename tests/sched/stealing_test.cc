@@ -10,6 +10,7 @@
 #include "cairn/run.h"
 #include "cairn/select.h"
 #include "cairn/sync.h"
+#include "heap/delay.h"
 #include "heap/pause.h"
 #include "scale.h"
 #include "tests/sched/support.h"
@@ -177,6 +178,39 @@ TEST(StealingFromOneThatComputes, BeginsInTheEnd) {
         }
       },
       {.max_procs = 2});
+}
+
+// Who is locked to a thread gives its P away with what is in it, which is left alone just before.
+TEST(StealingBesideOneThatIsLocked, LosesNothing) {
+  heap::set_delays(50, 7);
+  run(
+      [] {
+        const std::size_t n = test_count(40'000, 1'000);
+        chan<int> there = make_chan<int>(1), back = make_chan<int>(1);
+        sync::wait_group both;
+        const auto be_poor = [] {
+          for (unsigned k = 0; k < k_tries + k_doublings; ++k) steal_was_poor(own());
+        };
+        both.go([=] {
+          lock_os_thread();
+          for (std::size_t i = 0; i < n; ++i) {
+            be_poor();
+            there.send(1);
+            be_poor();
+            back.recv();
+          }
+        });
+        both.go([=] {
+          for (std::size_t i = 0; i < n; ++i) {
+            there.recv();
+            be_poor();
+            back.send(1);
+          }
+        });
+        both.wait();
+      },
+      {.max_procs = 2});
+  heap::set_delays(0, 0);
 }
 
 // Goroutines that take turns by a select keep their P, and what else it has to run is run meanwhile.
