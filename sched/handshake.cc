@@ -26,6 +26,7 @@
 #include "sched/futex.h"
 #include "sched/hooks.h"
 #include "sched/message.h"
+#include "sched/preempt.h"
 #include "sched/registry.h"
 #include "sched/signal.h"
 #include "sched/unwind.h"
@@ -188,10 +189,21 @@ std::string_view read_comm(pid_t tid, char (&bytes)[64]) noexcept {
   return got > 0 ? std::string_view(bytes, static_cast<std::size_t>(got)) : "?";
 }
 
-void report_silent(m* self) noexcept {
+// Whether that it has not answered is its own doing: it runs, or sleeps through a signal. One that only waits for a
+// processor, on a machine that has too few, will answer; who sleeps inside the runtime may wait for one that does.
+bool is_deaf(m& p, bool for_long) noexcept {
+  constexpr std::int64_t k_time_to_answer_ns = 10'000'000;
+  const std::int64_t cpu = cpu_time_of(p);
+  if (p.cpu_when_late < 0) p.cpu_when_late = cpu;
+  if (cpu - p.cpu_when_late >= k_time_to_answer_ns) return true;
+  return (for_long || p.depth.load(std::memory_order_relaxed) == 0) && is_asleep(p);
+}
+
+void report_silent(m* self, bool for_long) noexcept {
   int saved_errno = errno;
   for (m* p = first_m(); p != nullptr; p = p->next) {
     if (p == self || p->reported || p->state.load(std::memory_order_relaxed) != k_requested) continue;
+    if (!is_deaf(*p, for_long)) continue;
     p->reported = true;
     char name[64];
     (message() << "cairn: thread " << p->tid << " (" << read_comm(p->tid, name)
@@ -223,7 +235,7 @@ void sleep_for_answers(m* self) noexcept {
   for (; n != k_asleep; n = unanswered.load(std::memory_order_acquire)) {
     const std::int64_t now = now_ns();
     if (now >= resend) {
-      if (now >= report) report_silent(self);
+      if (now >= report) report_silent(self, now >= report + 9 * k_report_ns);
       signal_requested(self);
       resend = now + k_resend_ns;
       continue;
@@ -246,6 +258,7 @@ bool ask_all(m* self, bool patient) noexcept {
   bool any = false;
   for (m* p = first_m(); p != nullptr; p = p->next) {
     p->reported = false;
+    p->cpu_when_late = -1;
     if (p != self && ask(*p)) any = true;
   }
   if (any && !(patient && spin_for_answers(1, k_patience_ns))) signal_requested(self);

@@ -96,7 +96,8 @@ struct m : heap::mcache {
   bool signal_was_blocked = false;               // before the thread attached; so again when it detaches
   bool interrupted = false;  // it answers in its signal handler, not by itself at a section's end; own thread
   bool reported = false;     // named on standard error during this stop; under the registry lock
-  bool dead = false;         // the kernel knows no such thread; under the registry lock
+  std::int64_t cpu_when_late = -1;  // its processor time when it was found late in this stop, or -1; likewise
+  bool dead = false;                // the kernel knows no such thread; under the registry lock
 
   // ---- owned by the gc layer
   barrier_buffer barrier;

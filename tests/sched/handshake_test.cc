@@ -543,7 +543,7 @@ TEST(Handshake, ABlockedSignalIsNamedAndWaitedFor) {
     sigaddset(&urgent, SIGURG);
     pthread_sigmask(SIG_BLOCK, &urgent, nullptr);
     phase.store(1);
-    auto until = std::chrono::steady_clock::now() + 1300ms;
+    auto until = std::chrono::steady_clock::now() + 2500ms;
     while (std::chrono::steady_clock::now() < until) {
     }
     phase.store(2);
