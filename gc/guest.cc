@@ -101,7 +101,7 @@ guest::~guest() {
     mark.scanned.fetch_add(m->bytes_scanned, std::memory_order_relaxed);
     give_marker(lent_);
   }
-  forget_vectors();  // last: to hand over is to mark, too
+  forget_vectors();                                            // last: to hand over is to mark, too
   mark.guests_inside.fetch_sub(1, std::memory_order_seq_cst);  // with the cycle's look at it
 }
 
