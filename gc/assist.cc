@@ -62,9 +62,9 @@ void marking::update_pace() noexcept {
   in.gc_percent = p.percent.load(std::memory_order_relaxed);
   in.live = p.live.load(std::memory_order_relaxed);
   in.goal = p.goal.load(std::memory_order_relaxed);
-  in.triggered = triggered;
+  in.triggered = triggered.load(std::memory_order_relaxed);
   in.scanned = scanned.load(std::memory_order_relaxed);
-  in.expected_scan = expected_scan;
+  in.expected_scan = expected_scan.load(std::memory_order_relaxed);
   in.largest_scan = in.live;
   const assist_ratio ratio = compute_assist_ratio(in);
   work_per_byte.store(ratio.work_per_byte, std::memory_order_relaxed);

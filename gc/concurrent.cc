@@ -112,8 +112,10 @@ void await_gap() {
 void start_pace(cycle& c) noexcept {
   marking& mark = rt().mark;
   shares::begin();
-  mark.triggered = rt().pace.live.load(std::memory_order_relaxed);
-  mark.expected_scan = expected_scan(rt().pace.last_scanned, rt().pace.last_triggered, mark.triggered);
+  const std::size_t triggered = rt().pace.live.load(std::memory_order_relaxed);
+  mark.triggered.store(triggered, std::memory_order_relaxed);
+  mark.expected_scan.store(expected_scan(rt().pace.last_scanned, rt().pace.last_triggered, triggered),
+                           std::memory_order_relaxed);
   mark.scanned.store(0, std::memory_order_relaxed);
   mark.credit.store(0, std::memory_order_relaxed);
   mark.guest_marked.store(0, std::memory_order_relaxed);
@@ -121,7 +123,7 @@ void start_pace(cycle& c) noexcept {
   mark.black_bytes.store(0, std::memory_order_relaxed);
   mark.longest_pause_ns.store(0, std::memory_order_relaxed);
   mark.last_update.store(now_ns(), std::memory_order_relaxed);
-  c.record.heap_at_start = mark.triggered;
+  c.record.heap_at_start = triggered;
   mark.update_pace();
 }
 
@@ -218,7 +220,7 @@ void finish(cycle& c) {
   born.reached = c.marked_bytes;
   born.born = r.mark.black_bytes.load(std::memory_order_relaxed);
   born.before = p.marked.load(std::memory_order_relaxed);
-  born.allocated = r.mark.triggered > born.before ? r.mark.triggered - born.before : 0;
+  born.allocated = c.record.heap_at_start > born.before ? c.record.heap_at_start - born.before : 0;
   p.floating.store(floating_bytes(born), std::memory_order_relaxed);
   c.marked_bytes += born.born;
   c.record.heap_live = c.marked_bytes;
@@ -232,9 +234,11 @@ void learn_pace(cycle& c, const marker& m) noexcept {
   runtime& r = rt();
   c.scanned_bytes = r.mark.scanned.load(std::memory_order_relaxed);
   r.pace.last_scanned = c.scanned_bytes;
-  r.pace.last_triggered = r.mark.triggered;
+  r.pace.last_triggered = c.record.heap_at_start;
   cons_mark::cycle learned;
-  learned.allocated = c.record.heap_at_end > r.mark.triggered ? c.record.heap_at_end - r.mark.triggered : 0;
+  learned.allocated = c.record.heap_at_end > c.record.heap_at_start
+                          ? c.record.heap_at_end - c.record.heap_at_start
+                          : 0;
   learned.scanned = c.scanned_bytes + c.roots.stacks + c.roots.globals;
   learned.duration_ns = c.marked - c.mark_began;
   learned.assist_ns = r.mark.assist_ns.load(std::memory_order_relaxed);

@@ -23,11 +23,13 @@ struct marking {
   // ---- the pace. Written by whoever runs the cycle; relaxed: a stale one is a slice old.
   std::atomic<double> work_per_byte{0};
   std::atomic<double> bytes_per_work{0};
-  std::size_t triggered = 0;  // heap_live when the cycle began
+  std::atomic<std::size_t> triggered{0};  // heap_live when the cycle began
   // Threads of the program that were neither waiting nor inside blocking() at the last handshake, or when
   // gc/share.cc looked.
   std::atomic<int> running{0};
-  std::size_t expected_scan = 0;              // Owner, as for `triggered`: whoever runs the cycle.
+  // Owner, as for `triggered`: whoever runs the cycle. Relaxed: who keeps the pace may just be late, and its price is
+  // one of the last cycle's, for 100 us at most.
+  std::atomic<std::size_t> expected_scan{0};
   std::atomic<std::size_t> scanned{0};        // bytes, by all
   std::atomic<std::ptrdiff_t> credit{0};      // work of the background that no assist has been spared for yet
   std::atomic<std::uint64_t> last_update{0};  // when the pace was computed
