@@ -354,7 +354,7 @@ void detail_m::answer_deferred(m& self) noexcept {
   errno = saved_errno;
 }
 
-void spill_and_call(m& self, void (*fn)(void*), void* arg) {
+[[gnu::noinline]] void spill_and_call(m& self, void (*fn)(void*), void* arg) {
   struct restored {
     m& self;
     position outer;

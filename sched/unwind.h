@@ -29,7 +29,8 @@ struct position {
 };
 
 // The position of the function that it is used in, with all callee-saved registers in that function's frame. That
-// function must not return, nor come to an end of a scope it is in, while the position is in use.
+// function must not return, nor come to an end of a scope it is in, while the position is in use. It is not inlined:
+// else the frame has what the registers held when the function around it began, and not what that one keeps in them.
 #if defined(__x86_64__)
 #define CAIRN_POSITION_HERE(at)                                                              \
   do {                                                                                       \
