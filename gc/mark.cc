@@ -7,12 +7,12 @@
 // thread wrote before it was stopped. So the scanning functions are not instrumented.
 #include "gc/mark.h"
 
-#include <array>
-#include <bit>
 #include <cstring>
 
 #include "cairn/detail/assert.h"
+#include "gc/fields.h"
 #include "gc/filter.h"
+#include "gc/runtime.h"
 #include "gc/slice.h"
 #include "heap/fatal.h"
 #include "heap/mspan.h"
@@ -25,33 +25,6 @@ namespace {
 
 constexpr const char*
     k_no_buffers = "out of memory for the collector's work buffers: the system refused 64 KiB";
-
-bool is_masked(unsigned span_class) noexcept {
-  const std::size_t bytes = detail::k_class_bytes[span_class / 2];
-  return bytes - 1 < k_masked_bytes;  // large objects' is 0
-}
-
-// For each size class that has masks, one bit for each word of its objects.
-constexpr auto k_words_of = [] {
-  std::array<std::uint64_t, detail::k_size_class_count> words{};
-  for (std::size_t c = 1; c < words.size(); ++c) {
-    const std::size_t n = detail::k_class_bytes[c] / 8;
-    words[c] = n >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << n) - 1;
-  }
-  return words;
-}();
-
-// Pushes what the words at `at` that the mask names point to. Returns the new top.
-[[gnu::always_inline]] CAIRN_SCANS inline std::uintptr_t* push_masked(std::uintptr_t* top, std::uintptr_t at,
-                                                                      std::uint64_t mask, std::uintptr_t base,
-                                                                      std::size_t limit) noexcept {
-  for (; mask != 0; mask &= mask - 1) {
-    const std::uintptr_t word = reinterpret_cast<const volatile std::uintptr_t*>(at)[std::countr_zero(mask)];
-    *top = word & ~std::uintptr_t{7};  // stored always, kept if it counts: no branch to mispredict
-    top += word - base < limit;
-  }
-  return top;
-}
 
 }  // namespace
 
@@ -91,11 +64,6 @@ void marker::scan_object(const heap::object_ref& o) noexcept {
   if (detail::is_noscan_class(o.span_class)) return;
   if (is_masked(o.span_class)) scan_masked(o.base, mask_of(o.first, o.span_class));
   else push_oblets(o.base, o.first, o.span_class);
-}
-
-// Which words of the span's objects may be pointers, and exist.
-std::uint64_t marker::mask_of(std::size_t first, unsigned span_class) const noexcept {
-  return g_space.masks[first].load(std::memory_order_relaxed) & k_words_of[span_class / 2];
 }
 
 CAIRN_SCANS void marker::scan_masked(std::uintptr_t at, std::uint64_t mask) noexcept {
@@ -220,9 +188,8 @@ unsigned marker::find_batch(slot* out) noexcept {
 // result. It is kept short by guesses, which the processor checks while it goes on: that the next object lies in the
 // page of the last one, so that nothing has to be looked up, and that a pointer is to an object's start. The object is
 // read while its bits are still on their way.
-template <bool runs_cycle>
+template <bool runs_cycle, bool scouts>
 CAIRN_SCANS void marker::chase() noexcept {
-  constexpr unsigned k_most = 64;  // as often as other work has to be looked after
   const std::uintptr_t base = g_space.base;
   const std::size_t limit = g_space.committed.load(std::memory_order_relaxed);
   std::size_t page = SIZE_MAX, first = 0, bytes = 0, marked = 0;
@@ -231,10 +198,11 @@ CAIRN_SCANS void marker::chase() noexcept {
   unsigned span_class = 0;
   stack_[0] = stack_[lo_];
   lo_ = 0, hi_ = 1;
-  while (hi_ == 1 && marked < k_most) {
+  while (hi_ == 1 && marked < k_chase) {
     const std::uintptr_t entry = stack_[0];
     if ((entry & (k_oblet_tag | k_stack_tag)) != 0) break;
     __builtin_prefetch(reinterpret_cast<const void*>(entry));
+    if constexpr (scouts) scout_.advance();
     if (const std::size_t p = g_space.page_of(entry); p != page) {
       const heap::page_info info = g_space.info_of(p);
       if (!info.in_use() || !is_masked(info.span_class()) || detail::is_noscan_class(info.span_class()))
@@ -264,6 +232,41 @@ CAIRN_SCANS void marker::chase() noexcept {
   bytes_scanned += marked * bytes;
 }
 
+// Follows a list. If each load has to be waited for, other lists are followed meanwhile (gc/scout.h), until too
+// much was followed in vain.
+template <bool runs_cycle, bool waits>
+void marker::follow() noexcept {
+  constexpr unsigned k_look = 8;           // calls from one that is timed to the next
+  constexpr std::uint64_t k_slow_ns = 60;  // an object
+  constexpr int k_slow_looks = 4;          // in a row
+  constexpr unsigned k_in_vain = 4'096;    // calls: some 60 ms
+  constexpr int k_rest = 512;              // looks, after that
+  if constexpr (runs_cycle || waits) {
+    if (scouting_ != 0) {
+      chase<runs_cycle, true>();
+      if (scout_.has_reached()) {
+        scouting_ = k_in_vain;
+        put_above(scout_.take());
+      } else if (--scouting_ == 0) {
+        scout_.give_up();
+        slow_ = -k_rest;
+      }
+      return;
+    }
+    if (++chases_ % k_look == 0) {
+      const std::size_t before = objects_marked;
+      const std::uint64_t began = now_ns();
+      chase<runs_cycle, false>();
+      const bool is_slow = objects_marked - before == k_chase && now_ns() - began >= k_chase * k_slow_ns;
+      if (is_slow || slow_ < 0) ++slow_;
+      else slow_ = 0;
+      if (slow_ == k_slow_looks) scouting_ = k_in_vain;
+      return;
+    }
+  }
+  chase<runs_cycle, false>();
+}
+
 void marker::between_objects() noexcept {
   if (pool_.is_wanted()) share();
   if (slice != nullptr) slice->check(*this);
@@ -275,9 +278,9 @@ bool marker::drain(std::size_t objects, std::size_t bytes) noexcept {
   slot batch[k_batch];
   std::size_t done = 0;
   for (unsigned batches = 0;;) {
-    if (hi_ - lo_ == 1 && n_grey_[0] + n_grey_[1] == 0) {
+    if (hi_ - lo_ == 1 && n_grey_[0] + n_grey_[1] == 0 && !take_more()) {
       const std::size_t marked_before = objects_marked;
-      chase<runs_cycle>();
+      follow<runs_cycle, waits>();
       done += objects_marked - marked_before;
     }
     const unsigned n = find_batch(batch);
@@ -286,12 +289,18 @@ bool marker::drain(std::size_t objects, std::size_t bytes) noexcept {
     scan_batch(filling_);
     if (hi_ == lo_ && n_grey_[filling_ ^ 1] == 0) {
       lo_ = hi_ = 0;
-      if (!take(waits ? pool_.wait_for_work() : pool_.try_take_full())) return false;
+      if (!put_above(waits ? pool_.wait_for_work(&scout_) : pool_.try_take_full())) {
+        stop_scouting();
+        return false;
+      }
     }
     done += n;
     if ((++batches & 1) == 0) between_objects();
     if constexpr (!waits) {
-      if (done >= objects || bytes_scanned - scanned_before >= bytes) return true;
+      if (done >= objects || bytes_scanned - scanned_before >= bytes) {
+        if (!has_work()) stop_scouting();
+        return true;
+      }
     }
   }
 }
@@ -308,13 +317,27 @@ bool marker::drain_beside(std::size_t objects, std::size_t bytes) noexcept {
   return runs_cycle_ ? drain<true, false>(objects, bytes) : drain<false, false>(objects, bytes);
 }
 
-bool marker::take(work_buf* b) noexcept {
+// A buffer of the pool's above the only candidate there is, so that there is something to do beside following it.
+bool marker::take_more() noexcept { return pool_.has_full() && put_above(pool_.try_take_full()); }
+
+// Above the few candidates that there are.
+bool marker::put_above(work_buf* b) noexcept {
   if (b == nullptr) return false;
-  std::memcpy(stack_, b->entries, b->n * sizeof(std::uintptr_t));
+  const std::size_t n = hi_ - lo_;
+  CAIRN_ASSERT(n + b->n <= k_stack, "a buffer does not fit");
+  std::memmove(stack_, stack_ + lo_, n * sizeof(std::uintptr_t));
+  std::memcpy(stack_ + n, b->entries, b->n * sizeof(std::uintptr_t));
   lo_ = 0;
-  hi_ = b->n;
+  hi_ = n + b->n;
   pool_.give_empty(b);
   return true;
+}
+
+// When there is nothing left here: this may be the end of the cycle, which notes must not outlive.
+void marker::stop_scouting() noexcept {
+  scout_.give_up();
+  scouting_ = 0;
+  slow_ = 0;
 }
 
 // Moves the n oldest entries to the pool; at most a buffer's worth. Returns how many.
@@ -354,6 +377,7 @@ void marker::share() noexcept {
 }
 
 bool marker::try_flush() noexcept {
+  stop_scouting();
   for (unsigned which = 0; which < 2; ++which) {
     if (n_grey_[which] != 0 && hi_ + 64 * k_batch > k_stack && !try_spill()) return false;
     scan_batch(which);

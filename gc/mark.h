@@ -14,7 +14,8 @@
 //   mark   those that are unmarked; prefetch the object, if it has pointers
 //   scan   not these but the ones that the batch before has marked: their lines have had a batch's time to come
 // What is marked already, as most candidates of a graph are, costs no look at the object. A lone candidate is a list's:
-// there is nothing to do meanwhile, so it is followed without all this (chase).
+// it is followed without all this (chase); if each object has to be waited for, other lists, or other parts of it,
+// meanwhile, by who waits and by workers that have nothing to do (gc/scout.h).
 //
 // The stack is last in, first out for the sake of locality. When other workers want work the older half of it goes to
 // the pool: the oldest entries lead to the largest parts of the graph.
@@ -36,6 +37,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "gc/fields.h"
+#include "gc/scout.h"
 #include "gc/work.h"
 #include "heap/space.h"
 
@@ -43,18 +46,9 @@ namespace cairn::gc {
 
 inline constexpr std::size_t k_oblet_bytes = 128 << 10;
 inline constexpr std::size_t k_piece_bytes = 16 << 10;
-inline constexpr std::size_t k_masked_bytes = 512;  // objects up to this have pointer masks
 inline constexpr std::uintptr_t k_oblet_tag = 1;
 // From a stack: the address may also be one past the end of an array.
 inline constexpr std::uintptr_t k_stack_tag = 2;
-
-// What reads the program's memory is not instrumented: a stack has the sanitizers' red zones in it, and what is read
-// may be written meanwhile.
-#if defined(__clang__)
-#define CAIRN_SCANS __attribute__((no_sanitize("address", "thread", "undefined")))
-#else
-#define CAIRN_SCANS __attribute__((no_sanitize_address, no_sanitize_thread, no_sanitize_undefined))
-#endif
 
 // Called by a marker every 64 objects: keeps the slices of a worker that runs beside the program (gc/slice.h).
 class mark_slice;
@@ -62,7 +56,8 @@ class mark_slice;
 class marker {
  public:
   // `runs_cycle`: the one that has the plain mark words to itself.
-  explicit marker(work_pool& pool, bool runs_cycle = false) noexcept : pool_(pool), runs_cycle_(runs_cycle) {}
+  explicit marker(work_pool& pool, bool runs_cycle = false) noexcept
+      : pool_(pool), runs_cycle_(runs_cycle), scout_(pool) {}
   marker(const marker&) = delete;
   marker& operator=(const marker&) = delete;
 
@@ -100,6 +95,7 @@ class marker {
  private:
   static constexpr std::size_t k_stack = 8192;
   static constexpr unsigned k_batch = 32;
+  static constexpr unsigned k_chase = 64;  // objects at a time: as often as other work has to be looked after
 
   // An object that may have to be marked.
   struct slot {
@@ -126,23 +122,30 @@ class marker {
   template <bool runs_cycle>
   void mark_batch(const slot* from, unsigned n) noexcept;
   void scan_batch(unsigned which) noexcept;
-  template <bool runs_cycle>
+  template <bool runs_cycle, bool scouts>
   void chase() noexcept;
+  template <bool runs_cycle, bool waits>
+  void follow() noexcept;
+  void stop_scouting() noexcept;
   template <bool runs_cycle, bool waits>
   bool drain(std::size_t objects, std::size_t bytes) noexcept;
   void between_objects() noexcept;
-  std::uint64_t mask_of(std::size_t first, unsigned span_class) const noexcept;
   void scan_masked(std::uintptr_t at, std::uint64_t mask) noexcept;
   void push_oblets(std::uintptr_t at, std::size_t first, unsigned span_class) noexcept;
   void scan_oblet(std::uintptr_t at) noexcept;
   bool try_spill() noexcept;
   void spill() noexcept;
   void share() noexcept;
-  bool take(work_buf* b) noexcept;
+  bool take_more() noexcept;
+  bool put_above(work_buf* b) noexcept;
   std::size_t move_out(std::size_t n) noexcept;
 
   work_pool& pool_;
   const bool runs_cycle_;
+  scout scout_;            // what it does while it waits
+  unsigned chases_ = 0;    // how often a list was followed
+  int slow_ = 0;           // so often in a row that was slow, when it was timed
+  unsigned scouting_ = 0;  // so often the scout is to go along
   // Live entries are stack_[lo_, hi_); shared from the low end.
   std::size_t lo_ = 0, hi_ = 0;
   // Marked and not yet scanned: by the batch at hand, grey_[filling_], and by the one before.

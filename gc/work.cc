@@ -4,6 +4,7 @@
 // The pool of work buffers and the end of parallel marking. See gc/work.h.
 #include "gc/work.h"
 
+#include "gc/scout.h"
 #include "heap/delay.h"
 #include "heap/fatal.h"
 #include "heap/pause.h"
@@ -68,20 +69,36 @@ bool work_pool::finish_if_all_idle() noexcept {
 
 bool work_pool::join() noexcept { return change_unless_finished(round::k_worker + round::k_inside); }
 
-work_buf* work_pool::wait_for_work() noexcept {
+namespace {
+
+// For some 5 us. True: there is something to do.
+bool scouts(scout& ahead) noexcept {
+  for (int i = 0; i < 16; ++i) ahead.advance();
+  return ahead.has_reached();
+}
+
+}  // namespace
+
+work_buf* work_pool::wait_for_work(scout* ahead) noexcept {
+  // Some 20 us. Who waits for less does not wait for somebody who follows a list.
+  constexpr unsigned k_spins_before_scouting = 8;
   // From here on the caller has no entry in hand.
   for (unsigned spins = 0;;) {
     if (work_buf* b = try_take_full()) return b;
     heap::maybe_delay("pool.idle");
     if (!change_unless_finished(round::k_idle)) return nullptr;
     // A worker that is busy is inside an object or about to share: microseconds.
-    for (; !has_full(); ++spins) {
+    bool found = false;
+    for (; !has_full() && !found; ++spins) {
       if (finish_if_all_idle()) return nullptr;
+      if (ahead != nullptr && spins >= k_spins_before_scouting) found = scouts(*ahead);
       for (unsigned i = 0; i < 64 && !has_full(); ++i) heap::cpu_relax();
       if (spins > 100) heap::yield_cpu();
     }
     heap::maybe_delay("pool.busy");
     if (!change_unless_finished(-round::k_idle)) return nullptr;
+    if (found)
+      if (work_buf* b = ahead->take()) return b;
   }
 }
 

@@ -40,6 +40,8 @@
 
 namespace cairn::gc {
 
+class scout;
+
 struct work_buf : heap::stack_link {
   static constexpr std::size_t k_entries = 254;
   std::size_t n = 0;
@@ -73,7 +75,8 @@ class work_pool {
   // before could join this one first, finish it alone, and have the one who began it refused.)
   void begin_round() noexcept;
   bool join() noexcept;
-  work_buf* wait_for_work() noexcept;
+  // `ahead`: what the caller does meanwhile, after a moment; may be null.
+  work_buf* wait_for_work(scout* ahead = nullptr) noexcept;
   void leave() noexcept;
   void await_others() noexcept;
   // By who began it: nobody joins any more. Ends a round in which nothing was marked (gc/parked.h).
