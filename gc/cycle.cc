@@ -25,6 +25,7 @@
 #include "sched/futex.h"
 #include "sched/handshake.h"
 #include "sched/park.h"
+#include "sched/records.h"
 #include "sched/sysmon.h"
 
 namespace cairn::gc {
@@ -237,9 +238,11 @@ void begin_cycle(cycle& c, cycle_reason reason) {
   r.work.reserve(k_spare_buffers);
   r.specials.reserve();
   if (!stops_the_world()) guests::prepare();
-  // A cycle that turned out to be worth it has asked for them; of a large heap that is known before.
-  constexpr std::size_t k_large_heap = 16 << 20;
-  if (helpers::are_wanted(c.record.heap_at_start >= k_large_heap))
+  // A cycle that turned out to be worth it has asked for them; of a large heap, and of many stacks, that is known
+  // before: 8192 take some milliseconds.
+  constexpr std::size_t k_large_heap = 16 << 20, k_many_segments = 32;
+  if (helpers::are_wanted(c.record.heap_at_start >= k_large_heap ||
+                          sched::records::segment_count.load(std::memory_order_relaxed) >= k_many_segments))
     helpers::start(static_cast<unsigned>(max_procs() - 1));
   finish_sweep();
   pools::grow_old();
