@@ -2,6 +2,8 @@
 // SPDX-FileCopyrightText: The Cairn authors
 #include "sched/line.h"
 
+#include <utility>
+
 #include "cairn/detail/assert.h"
 #include "heap/delay.h"
 #include "heap/private.h"
@@ -124,6 +126,7 @@ place* hall::first_at(const void* address) noexcept { return *line_at(address); 
 void hall::append(place& w) noexcept {
   place** line = line_at(w.address);
   w.queued = true;
+  w.earlier = std::exchange(latest[n_appended++ % k_latest], &w);
   if (place* first = *line) {
     w.next = first;
     w.previous = first->previous;
@@ -169,34 +172,24 @@ goroutine* admit(place& w, chain& sleepers) noexcept {
   return nullptr;
 }
 
-void append(chain& to, goroutine* first, goroutine* last) noexcept {
-  if (first == nullptr) return;
-  (to.last != nullptr ? to.last->next : to.first) = first;
-  to.last = last;
-}
-
-// All of a ring, from both ends at once: the next place is known only when this one has come from memory, and so two
-// are on their way.
+// All of a ring, from its back: each place tells which came some before it, so that several are on their way from
+// memory at once. By the links alone the next one is known only when this one has come.
 chain admit_all(place* front) noexcept {
   chain sleepers;
-  goroutine *behind = nullptr, *last = nullptr;  // those from the back
-  for (place* back = front->previous;;) {
-    place* const after = front->next;
-    place* const before = back->previous;
-    goroutine* g = admit(*front, sleepers);
-    append(sleepers, g, g);
-    if (front == back) break;
-    if (goroutine* h = admit(*back, sleepers)) {
-      h->next = behind;
-      behind = h;
-      if (last == nullptr) last = h;
+  for (place* w = front->previous;;) {
+    place* const before = w->previous;
+    if (const place* early = w->earlier; early != nullptr && w != front) {
+      __builtin_prefetch(&early->queued, 1);
+      __builtin_prefetch(&early->next_line, 1);
     }
-    if (after == back) break;
-    front = after;
-    back = before;
+    if (goroutine* g = admit(*w, sleepers)) {
+      g->next = sleepers.first;
+      sleepers.first = g;
+      if (sleepers.last == nullptr) sleepers.last = g;
+    }
+    if (w == front) break;
+    w = before;
   }
-  append(sleepers, behind, last);
-  if (sleepers.last != nullptr) sleepers.last->next = nullptr;
   return sleepers;
 }
 

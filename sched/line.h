@@ -53,7 +53,8 @@ struct place : loose_end {
   std::atomic<std::uint32_t> woken{0};  // release by the waker, acquire by the thread
   place* next = nullptr;                // in a ring
   place* previous = nullptr;
-  place* next_line = nullptr;  // of the first one in a line
+  const place* earlier = nullptr;  // see hall::latest
+  place* next_line = nullptr;      // of the first one in a line
 };
 
 // What is left to do for one that was called, once the lock is released.
@@ -67,6 +68,11 @@ struct wake_up {
 struct alignas(64) hall {
   heap::lock lock;
   place* lines CAIRN_GUARDED_BY(lock) = nullptr;  // the first one of each
+  // Those appended last, of any line, each in the stead of the one k_latest before. A place keeps that one's address:
+  // who wakes a whole line prefetches there. Nobody looks, for it may be gone.
+  static constexpr unsigned k_latest = 8;
+  const place* latest[k_latest] CAIRN_GUARDED_BY(lock) = {};
+  unsigned n_appended CAIRN_GUARDED_BY(lock) = 0;
 
   place* first_at(const void* address) noexcept CAIRN_REQUIRES(lock);
   void append(place& w) noexcept CAIRN_REQUIRES(lock);

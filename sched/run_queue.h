@@ -35,15 +35,30 @@ class run_queue {
     return true;
   }
 
-  goroutine* take() noexcept {
+  // `left`: how many there are from then on, itself included, by a tail that may be old.
+  goroutine* take(std::uint32_t& left) noexcept {
     std::uint32_t head = head_.load(std::memory_order_relaxed);
     for (;;) {
-      if (head == tail_.load(std::memory_order_relaxed)) return nullptr;
+      left = tail_.load(std::memory_order_relaxed) - head;
+      if (left == 0) return nullptr;
       goroutine* g = slots_[head % k_slots].load(std::memory_order_relaxed);
       // Release: with the acquire in put. The owner wrote the slots itself, or took them over with the P.
       if (head_.compare_exchange_weak(head, head + 1, std::memory_order_release, std::memory_order_relaxed))
         return g;
     }
+  }
+  goroutine* take() noexcept {
+    std::uint32_t left;
+    return take(left);
+  }
+
+  // The one after `n` others, or null: to prefetch it. It may be taken, and run, by a thief meanwhile.
+  goroutine* peek(std::uint32_t n) const noexcept {
+    const std::uint32_t head = head_.load(std::memory_order_relaxed);
+    // Signed: a thief may have taken what lay between the two loads.
+    const auto there = static_cast<std::int32_t>(tail_.load(std::memory_order_relaxed) - head);
+    return there > static_cast<std::int32_t>(n) ? slots_[(head + n) % k_slots].load(std::memory_order_relaxed)
+                                                : nullptr;
   }
 
   // Takes the front half of a full ring; 0 if a thief was quicker.
