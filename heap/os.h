@@ -63,6 +63,11 @@ class os {
   // ones: 0 where the system has no such call.
   [[nodiscard]] virtual std::size_t guard_marks(const range* ranges, std::size_t n) noexcept = 0;
 
+  // Pre: the ranges are committed. Takes guard_marks off again: what had one reads as zero, what had none stays as it
+  // is. So a give_back of all that a page table describes returns that, too, where the system does so (Linux 6.14).
+  // Whether it has worked is not told.
+  virtual void unmark(const range* ranges, std::size_t n) noexcept = 0;
+
   // Pre: the ranges are committed. Post, when true: all of their pages have memory, as after a write to each. No effect
   // on contents. False where the system has no call for several ranges: for one a write costs as much.
   virtual bool populate(const range* ranges, std::size_t n) noexcept = 0;

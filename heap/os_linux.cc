@@ -55,8 +55,10 @@ class keep_errno {
   const int saved_ = errno;
 };
 
-// Older headers lack MADV_GUARD_INSTALL (Linux 6.13), MADV_POPULATE_WRITE (5.14) and PIDFD_SELF_THREAD (6.15).
-constexpr int k_madv_guard_install = 102, k_madv_populate_write = 23, k_pidfd_self = -10000;
+// Older headers lack MADV_GUARD_INSTALL and _REMOVE (Linux 6.13), MADV_POPULATE_WRITE (5.14) and PIDFD_SELF_THREAD
+// (6.15).
+constexpr int k_madv_guard_install = 102, k_madv_guard_remove = 103, k_madv_populate_write = 23,
+              k_pidfd_self = -10000;
 constexpr int k_private = MAP_PRIVATE | MAP_ANONYMOUS;
 
 void* map_private(std::size_t bytes) noexcept {
@@ -162,6 +164,12 @@ class linux_os final : public os {
 
   std::size_t guard_marks(const range* ranges, std::size_t n) noexcept override {
     return advise_each(ranges, n, k_madv_guard_install);
+  }
+
+  void unmark(const range* ranges, std::size_t n) noexcept override {
+    keep_errno keep;
+    for (std::size_t i = advise_each(ranges, n, k_madv_guard_remove); i < n; ++i)
+      ::madvise(ranges[i].address, ranges[i].bytes, k_madv_guard_remove);
   }
 
   bool populate(const range* ranges, std::size_t n) noexcept override {

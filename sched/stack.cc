@@ -31,11 +31,15 @@ constexpr std::size_t k_largest_region_bytes = std::size_t{64} << 30;
 // Memory that is committed at a time; where the system counts commitments, that is what it counts.
 constexpr std::size_t k_commit_bytes = std::size_t{16} << 20;
 constexpr unsigned k_max_regions = 256;
+// What one page table describes.
+constexpr std::size_t k_table_bytes = heap::k_huge_page_bytes;
 // Each takes two of the 65530 mappings that a process may have; the rest is the program's.
 constexpr unsigned k_max_split_guards = 20000;
-// What moves between a cache and the pool.
+// What moves between a cache and the pool, but in a burst.
 constexpr unsigned k_batch = stack_cache::k_stacks / 2;
-static_assert(k_batch <= heap::k_most_ranges);
+// What the pool gives to one in a burst: calls of the system for more at once cost less for each.
+constexpr unsigned k_burst_batch = stack_cache::k_stacks;
+static_assert(k_burst_batch <= heap::k_most_ranges && 64 <= heap::k_most_ranges);
 
 // `base`, `slots`, `shift` and the bitmaps do not change once the region counts in g_region_count.
 struct region {
@@ -50,6 +54,7 @@ struct region {
   std::uint64_t* free_bits = nullptr;
   std::uint64_t* idle_bits = nullptr;
   std::uint64_t* clean_bits = nullptr;
+  std::uint64_t* bare_bits = nullptr;
   std::uint64_t* words_with_free = nullptr;  // bit w: free_bits[w] is not zero
 
   std::size_t slot_bytes() const noexcept { return std::size_t{1} << shift; }
@@ -87,15 +92,16 @@ void forget_frames([[maybe_unused]] const stack& s) noexcept {
 
 // ---- regions, under the lock ---------------------------------------------------------------------------------------
 
-// Four bitmaps in one piece.
+// All bitmaps in one piece.
 bool make_bitmaps(region& r) noexcept {
   const std::size_t words = r.words(), summary = (words + 63) / 64;
-  auto* bits = static_cast<std::uint64_t*>(heap::metadata_map((3 * words + summary) * sizeof(std::uint64_t)));
+  auto* bits = static_cast<std::uint64_t*>(heap::metadata_map((4 * words + summary) * sizeof(std::uint64_t)));
   if (bits == nullptr) return false;
   r.free_bits = bits;
   r.idle_bits = bits + words;
   r.clean_bits = bits + 2 * words;
-  r.words_with_free = bits + 3 * words;
+  r.bare_bits = bits + 3 * words;
+  r.words_with_free = bits + 4 * words;
   return true;
 }
 
@@ -110,7 +116,7 @@ region* grow(unsigned shift, std::size_t pool_bytes) noexcept CAIRN_REQUIRES(g_l
   region& r = g_regions[n];
   for (std::size_t bytes = std::max(std::bit_floor(wanted), slot_bytes); bytes >= slot_bytes; bytes /= 2) {
     if (bytes > share && bytes != slot_bytes) continue;
-    void* base = heap::the_os().reserve(bytes, slot_bytes, nullptr);
+    void* base = heap::the_os().reserve(bytes, std::max(slot_bytes, k_table_bytes), nullptr);
     if (base == nullptr) continue;
     r.base = static_cast<char*>(base);
     r.slots = bytes >> shift;
@@ -138,7 +144,7 @@ bool commit_more(region& r) noexcept CAIRN_REQUIRES(g_lock) {
   return true;
 }
 
-void set_free(region& r, std::size_t slot, bool clean) noexcept CAIRN_REQUIRES(g_lock) {
+void set_free(region& r, std::size_t slot, bool clean, bool bare) noexcept CAIRN_REQUIRES(g_lock) {
   const std::size_t word = slot / 64;
   const std::uint64_t bit = std::uint64_t{1} << (slot % 64);
   CAIRN_ASSERT((r.free_bits[word] & bit) == 0, "a stack is given back twice");
@@ -146,6 +152,7 @@ void set_free(region& r, std::size_t slot, bool clean) noexcept CAIRN_REQUIRES(g
   r.idle_bits[word] &= ~bit;
   r.words_with_free[word / 64] |= std::uint64_t{1} << (word % 64);
   ++r.free;
+  if (bare) r.bare_bits[word] |= bit;
   if (!clean) return;
   r.clean_bits[word] |= bit;
   ++r.clean;
@@ -158,6 +165,7 @@ void clear_free(region& r, std::size_t word, std::uint64_t bits) noexcept CAIRN_
   r.free -= static_cast<std::size_t>(std::popcount(bits));
   r.clean -= static_cast<std::size_t>(std::popcount(bits & r.clean_bits[word]));
   r.clean_bits[word] &= ~bits;
+  r.bare_bits[word] &= ~bits;
 }
 
 // The word with the lowest free slot. Pre: there is one.
@@ -168,13 +176,15 @@ std::size_t lowest_free_word(const region& r) noexcept CAIRN_REQUIRES(g_lock) {
 }
 
 struct batch {
-  stack at[k_batch];
+  stack at[k_burst_batch];
   unsigned n = 0;
   bool has_clean = false;  // one of them at least has no memory
+  bool has_bare = false;   // and one no guard
 
-  void add(const stack& s, bool is_clean) noexcept {
+  void add(const stack& s, bool is_clean, bool is_bare) noexcept {
     at[n++] = s;
     has_clean |= is_clean;
+    has_bare |= is_bare;
   }
 };
 
@@ -184,7 +194,7 @@ void take_free(region& r, batch& out, unsigned want) noexcept CAIRN_REQUIRES(g_l
     const std::size_t word = lowest_free_word(r);
     const std::uint64_t bit = r.free_bits[word] & -r.free_bits[word];
     out.add(r.at(word * 64 + static_cast<std::size_t>(std::countr_zero(bit))),
-            (r.clean_bits[word] & bit) != 0);
+            (r.clean_bits[word] & bit) != 0, (r.bare_bits[word] & bit) != 0);
     clear_free(r, word, bit);
   }
 }
@@ -194,7 +204,7 @@ void carve(region& r, batch& out, unsigned want) noexcept CAIRN_REQUIRES(g_lock)
   std::size_t next = r.carved.load(std::memory_order_relaxed);
   for (; out.n < want && next < r.slots; ++next) {
     if (next == r.committed && !commit_more(r)) break;
-    out.add(r.at(next), true);
+    out.add(r.at(next), true, true);
   }
   // Relaxed: find needs only the number, of a region that it acquired.
   r.carved.store(next, std::memory_order_relaxed);
@@ -224,7 +234,7 @@ void make_guard(const stack& s) noexcept {
 void make_guards(const batch& of) noexcept {
   unsigned made = 0;
   if (of.n > 1) {
-    heap::range guards[k_batch];
+    heap::range guards[k_burst_batch];
     for (unsigned i = 0; i < of.n; ++i) guards[i] = {of.at[i].low - k_guard_bytes, k_guard_bytes};
     made = static_cast<unsigned>(heap::the_os().guard_marks(guards, of.n));
   }
@@ -234,7 +244,7 @@ void make_guards(const batch& of) noexcept {
 // Gives each its first page. False: the system does so at their first use.
 bool touch(const batch& of) noexcept {
   const std::size_t page = heap::the_os().physical_page_bytes();
-  heap::range tops[k_batch];
+  heap::range tops[k_burst_batch];
   for (unsigned i = 0; i < of.n; ++i) tops[i] = {of.at[i].high - page, page};
   return heap::the_os().populate(tops, of.n);
 }
@@ -248,24 +258,30 @@ region* region_with_room(unsigned shift) noexcept CAIRN_REQUIRES(g_lock) {
   return nullptr;
 }
 
-// Free slots if there are any, else new ones, else a new region's. None when the system refuses.
+// Free slots if there are any, else new ones, else a new region's.
+void find_slots(unsigned shift, batch& out, unsigned want) noexcept CAIRN_REQUIRES(g_lock) {
+  std::size_t pool_bytes = 0;
+  const unsigned regions = g_region_count.load(std::memory_order_relaxed);
+  for (unsigned i = 0; i < regions; ++i) {
+    region& r = g_regions[i];
+    if (r.shift != shift) continue;
+    pool_bytes += r.slots << shift;
+    take_free(r, out, want);
+  }
+  if (out.n != 0) return;
+  region* r = region_with_room(shift);
+  if (r == nullptr) r = grow(shift, pool_bytes);
+  if (r != nullptr) carve(*r, out, want);
+}
+
+// With their guards. None when the system refuses.
 void take_slots(unsigned shift, batch& out, unsigned want) noexcept {
   {
     heap::lock_guard guard(g_lock);
-    std::size_t pool_bytes = 0;
-    const unsigned regions = g_region_count.load(std::memory_order_relaxed);
-    for (unsigned i = 0; i < regions; ++i) {
-      region& r = g_regions[i];
-      if (r.shift != shift) continue;
-      pool_bytes += r.slots << shift;
-      take_free(r, out, want);
-    }
-    if (out.n != 0) return;
-    region* r = region_with_room(shift);
-    if (r == nullptr) r = grow(shift, pool_bytes);
-    if (r != nullptr) carve(*r, out, want);
+    find_slots(shift, out, want);
   }
-  make_guards(out);  // without the lock: nobody else knows of these slots
+  // Without the lock: nobody else knows of these slots. All of them: those that have one keep it.
+  if (out.has_bare) make_guards(out);
 }
 
 region* region_of(const void* address) noexcept {
@@ -286,7 +302,7 @@ std::size_t slot_of(const region& r, const void* address) noexcept {
 void give_slot(const stack& s, bool clean) noexcept CAIRN_REQUIRES(g_lock) {
   region* r = region_of(s.low);
   CAIRN_CHECK(r != nullptr && is_of(s, r->shift), "what is given back is no stack");
-  set_free(*r, slot_of(*r, s.low), clean);
+  set_free(*r, slot_of(*r, s.low), clean, false);
 }
 
 void give_slots(const stack* from, unsigned n) noexcept {
@@ -297,9 +313,10 @@ void give_slots(const stack* from, unsigned n) noexcept {
 [[gnu::noinline]] stack take_slow(stack_cache& cache, unsigned shift) noexcept {
   flush(cache);  // of another size, if any
   batch taken;
-  take_slots(shift, taken, k_batch);
+  const bool is_burst = cache.taken_in_row >= stack_cache::k_quiet_batches;
+  take_slots(shift, taken, is_burst ? k_burst_batch : k_batch);
   if (taken.n == 0) return {};
-  const bool is_burst = ++cache.taken_in_row > stack_cache::k_quiet_batches;
+  ++cache.taken_in_row;
   const bool have_memory = is_burst && taken.has_clean && touch(taken);
   std::reverse_copy(taken.at, taken.at + taken.n, cache.hot);  // the lowest address first
   cache.n = taken.n - 1;
@@ -320,38 +337,80 @@ void give_slots(const stack* from, unsigned n) noexcept {
 
 // ---- idle stacks ---------------------------------------------------------------------------------------------------
 
-// Of one word of bitmaps: the slots that were idle already leave the free ones, so that their memory can be returned
-// without the lock; the others are idle from now on.
-std::uint64_t claim_idle(region& r, std::size_t word) noexcept {
+// Where guards are no marks they stay: they are mappings of their own.
+bool guards_are_marks() noexcept {
+  return g_split_guards.load(std::memory_order_relaxed) == 0 &&
+         g_unguarded.load(std::memory_order_relaxed) == 0;
+}
+
+// The slots of those page tables that describe none but those in `all`, and one in `some` at least; bits of one word.
+std::uint64_t slots_of_tables(const region& r, std::uint64_t all, std::uint64_t some) noexcept {
+  const unsigned step = r.slot_bytes() < k_table_bytes ? static_cast<unsigned>(k_table_bytes >> r.shift) : 1;
+  std::uint64_t found = 0;
+  for (unsigned first = 0; first < 64; first += step) {
+    const std::uint64_t table = ((std::uint64_t{1} << step) - 1) << first;
+    if ((all & table) == table && (some & table) != 0) found |= table;
+  }
+  return found;
+}
+
+// Slots of one word of bitmaps that have left the free ones, so that what they have can be returned without the lock.
+struct claim {
+  std::uint64_t slots = 0;
+  std::uint64_t dirty = 0;   // of those: may have memory
+  std::uint64_t tables = 0;  // of those: all that their page tables describe
+  std::uint64_t bare = 0;    // of those: without a guard, when it is done
+};
+
+// Those that were idle already; the others are idle from now on. And those without memory that share their page tables
+// with none but these: then it is their guards that keep the tables.
+claim claim_idle(region& r, std::size_t word) noexcept {
   runtime_section section;
   heap::lock_guard guard(g_lock);
-  const std::uint64_t dirty = r.free_bits[word] & ~r.clean_bits[word];
-  const std::uint64_t claimed = dirty & r.idle_bits[word];
+  const std::uint64_t clean = r.clean_bits[word], bare = r.bare_bits[word];
+  const std::uint64_t dirty = r.free_bits[word] & ~clean;
+  claim c;
+  c.dirty = dirty & r.idle_bits[word];
+  c.tables = guards_are_marks() ? slots_of_tables(r, c.dirty | clean, ~bare) : 0;
+  c.slots = c.dirty | c.tables;
+  c.bare = c.tables | (bare & c.slots);
   r.idle_bits[word] = dirty;
-  if (claimed != 0) clear_free(r, word, claimed);
-  return claimed;
+  if (c.slots != 0) clear_free(r, word, c.slots);
+  return c;
 }
 
-void unclaim(region& r, std::size_t word, std::uint64_t bits, bool clean) noexcept {
+void unclaim(region& r, std::size_t word, const claim& c, std::uint64_t bits, bool clean) noexcept {
   runtime_section section;
   heap::lock_guard guard(g_lock);
-  for (; bits != 0; bits &= bits - 1)
-    set_free(r, word * 64 + static_cast<std::size_t>(std::countr_zero(bits)), clean);
+  for (; bits != 0; bits &= bits - 1) {
+    const auto i = static_cast<unsigned>(std::countr_zero(bits));
+    set_free(r, word * 64 + i, clean, (c.bare >> i & 1) != 0);
+  }
 }
 
-// Neighbours in one call: guards keep their marks.
+void remove_guards(const region& r, std::size_t word, std::uint64_t bits) noexcept {
+  heap::range guards[64];
+  std::size_t n = 0;
+  for (; bits != 0; bits &= bits - 1)
+    guards[n++] = {r.base + ((word * 64 + static_cast<unsigned>(std::countr_zero(bits))) << r.shift),
+                   k_guard_bytes};
+  heap::the_os().unmark(guards, n);
+}
+
+// Neighbours in one call. Guards keep their marks, but where a whole table is idle.
 std::size_t release_word(region& r, std::size_t word) noexcept {
   std::size_t returned = 0;
-  std::uint64_t rest = claim_idle(r, word);
+  const claim c = claim_idle(r, word);
+  if (c.tables != 0) remove_guards(r, word, c.tables);
+  std::uint64_t rest = c.slots;
   while (rest != 0) {
     const auto first = static_cast<unsigned>(std::countr_zero(rest));
     const auto run = static_cast<unsigned>(std::countr_one(rest >> first));
     const std::uint64_t bits = (run == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << run) - 1) << first;
     char* start = r.base + ((word * 64 + first) << r.shift);
-    const std::size_t bytes = std::size_t{run} << r.shift;
-    const bool clean = heap::the_os().give_back(start, bytes);
-    if (clean) returned += bytes;
-    unclaim(r, word, bits, clean);
+    const bool clean = heap::the_os().give_back(start, std::size_t{run} << r.shift);
+    if (clean) returned += static_cast<std::size_t>(std::popcount(bits & c.dirty)) << r.shift;
+    unclaim(r, word, c, bits, clean);
     rest &= ~bits;
   }
   return returned;

@@ -9,21 +9,28 @@
 //
 // Slots of one size form a pool. A pool has regions: reservations of address space that double in size, so that the
 // whole table of regions is short enough to be searched by a signal handler, without a lock. Slots of a region are
-// carved from its low end: memory is committed for some at a time, the guard is made when the slot is first taken and
-// stays for ever. What is carved is out, or free; the free ones are bits, taken lowest address first, so that after a
+// carved from its low end: memory is committed for some at a time, the guard is made when the slot is first taken.
+// What is carved is out, or free; the free ones are bits, taken lowest address first, so that after a
 // peak the high ones lie idle and release_idle returns their memory.
 //
 //   carved slots == out + free            out: with a goroutine, or in the cache of a P
 //   clean is part of free                 free, and the memory was returned
 //   idle is part of free, without clean   free since release_idle last looked
+//   bare is part of free                  without a guard: it is made when the slot is taken
+//
+// Page tables. A guard lies in the same ones as its stack, so a stack's address space costs an eighth of a table, 512
+// bytes, for as long as it has a guard; after a peak of a million that is half a GiB. When all the slots that a table
+// describes are free and clean, or about to be, release_idle takes their guards off first: then the system (Linux 6.14)
+// returns the table with the memory. Regions begin where a table does.
 //
 // Each P has a stack_cache, last in first out, so that goroutines that end soon run on a stack that is still in the
-// processor's cache; half a cache at a time moves to or from the pool. Only that, and what is said to below, takes the
-// lock of the pools.
+// processor's cache; half a cache at a time, or all of it in a burst, moves to or from the pool. Only that, and what is
+// said to below, takes the lock of the pools.
 //
 // A burst. A batch gets its guards in one call of the system (Linux 6.15; before, each its own). A P that has taken
-// some batches in a row, and given none back, gets the next ones with their first pages, in one more call: a fault for
-// each would take half as long again. Not from the first batch on, for ten goroutines need no hundred pages.
+// some batches in a row, and given none back, gets the next ones, twice as large, with their first pages, in one more
+// call: a fault for each would take half as long again. Not from the first batch on, for ten goroutines need no hundred
+// pages.
 //
 // A pool per size, because set_size may change the size while stacks are out: they go back to the pool of their own.
 //
@@ -57,7 +64,7 @@ struct stack_cache {
   unsigned n = 0;
   // So many of them, the first ones, come from the pool, and may have no memory yet; may be more than n.
   unsigned n_cold = 0;
-  // How often in a row half a cache was taken from the pool, and none was given to it. Beyond k_quiet_batches it is a
+  // How often in a row a batch was taken from the pool, and none was given to it. Beyond k_quiet_batches it is a
   // burst: more than a few goroutines were started here, so what of the last batch is never used is little beside what
   // is.
   static constexpr unsigned k_quiet_batches = 4;

@@ -162,6 +162,11 @@ class fake_os final : public os {
     expect_ranges(ranges, n, "guard_marks");
     return fails(k_guard) ? 0 : real_.guard_marks(ranges, n);
   }
+  void unmark(const range* ranges, std::size_t n) noexcept override {
+    std::lock_guard guard(lock_);
+    expect_ranges(ranges, n, "unmark");
+    real_.unmark(ranges, n);
+  }
   bool populate(const range* ranges, std::size_t n) noexcept override {
     std::lock_guard guard(lock_);
     expect_ranges(ranges, n, "populate");

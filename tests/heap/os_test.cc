@@ -135,6 +135,18 @@ TEST(Os, WhichOfSeveralRangesGotNoGuardIsTold) {
   EXPECT_FALSE(faults(static_cast<char*>(three.at[2].address)));
 }
 
+TEST(Os, MarksAreTakenOffAgainAndWhatHadNoneStays) {
+  const three_ranges three;
+  ASSERT_NE(three.base, nullptr);
+  std::memset(three.base, 7, 16 * three.page);
+  if (the_os().guard_marks(three.at, 2) == 0) GTEST_SKIP() << "the system has no such call";
+  the_os().unmark(three.at, 3);
+  EXPECT_TRUE(is_zero(static_cast<char*>(three.at[0].address), three.at[0].bytes));
+  EXPECT_TRUE(is_zero(static_cast<char*>(three.at[1].address), three.at[1].bytes));
+  EXPECT_EQ(*static_cast<char*>(three.at[2].address), 7);
+  for (char* p = three.base; p != three.base + 16 * three.page; p += three.page) EXPECT_FALSE(faults(p));
+}
+
 TEST(Os, OneCallGivesSeveralRangesMemoryAndKeepsWhatIsThere) {
   const three_ranges three;
   ASSERT_NE(three.base, nullptr);

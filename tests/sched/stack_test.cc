@@ -395,6 +395,74 @@ void many_cost_a_page_each() {
 
 TEST(StackDeathTest, ManyCostATouchedPageEachAndItComesBack) { expect_in_own_process(many_cost_a_page_each); }
 
+// Whether the system returns page tables of which all is returned: Linux 6.14 may.
+bool returns_tables() {
+  constexpr std::size_t k_bytes = std::size_t{64} << 20;
+  heap::os& system = heap::the_os();
+  char* const base = static_cast<char*>(system.reserve(k_bytes, heap::k_huge_page_bytes, nullptr));
+  if (base == nullptr || !system.commit(base, k_bytes)) return false;
+  system.advise(base, k_bytes, heap::huge_pages::no);
+  for (std::size_t at = 0; at < k_bytes; at += heap::k_huge_page_bytes) base[at] = 1;
+  const std::size_t before = status_bytes("VmPTE");
+  system.give_back(base, k_bytes);
+  const std::size_t after = status_bytes("VmPTE");
+  system.release(base, k_bytes);
+  return after < before;
+}
+
+void return_the_page_tables() {
+  const std::size_t many = test_count(20'000);
+  stack_cache cache;
+  std::vector<stack> all(many);
+  const std::size_t before = status_bytes("VmPTE");
+  for (stack& s : all) {
+    s = stacks::take(cache);
+    ASSERT_TRUE(s);
+    touch_top(s);
+  }
+  const std::size_t peak = status_bytes("VmPTE");
+  // One that stays keeps the table of its neighbours, and nobody else's.
+  const stack stays = all[many / 2];
+  for (const stack& s : all)
+    if (s.low != stays.low) stacks::give(cache, s);
+  stacks::flush(cache);
+  stacks::release_idle();
+  EXPECT_GT(stacks::release_idle(), 0u);
+  EXPECT_LT(status_bytes("VmPTE"), before + (peak - before) / 10);
+  EXPECT_EQ(*reinterpret_cast<volatile char*>(stays.high - 64), 1);
+  EXPECT_EQ(stacks::release_idle(), 0u) << "all of them are bare by now";
+
+  stacks::give(cache, stays);
+  stacks::flush(cache);
+  stacks::release_idle();
+  EXPECT_GT(stacks::release_idle(), 0u);
+}
+
+TEST(StackDeathTest, PageTablesOfIdleStacksComeBack) {
+  if (CAIRN_ASAN || CAIRN_TSAN || !returns_tables()) GTEST_SKIP() << "the system keeps them";
+  expect_in_own_process(return_the_page_tables);
+}
+
+// Some had their guards taken with the page tables, some have kept them, some are new.
+void all_have_guards_again() {
+  stack_cache cache;
+  std::vector<stack> all(200);
+  for (stack& s : all) s = stacks::take(cache);
+  for (std::size_t i = 0; i < all.size(); ++i)
+    if (i % 50 != 0) stacks::give(cache, all[i]);
+  stacks::flush(cache);
+  stacks::release_idle();
+  stacks::release_idle();
+  for (int i = 0; i < 400; ++i) all.push_back(stacks::take(cache));
+  for (const stack& s : all) {
+    for (char* at : {s.low - stacks::k_guard_bytes, s.low - 1}) EXPECT_FALSE(is_readable(at));
+    EXPECT_TRUE(is_readable(s.low));
+    EXPECT_TRUE(is_readable(s.high - 1));
+  }
+}
+
+TEST(StackDeathTest, WhoeverGetsOneAfterItWasIdleHasAGuard) { expect_in_own_process(all_have_guards_again); }
+
 void return_what_lay_between_two_calls() {
   stack_cache cache;
   std::vector<stack> all(64);
