@@ -428,7 +428,7 @@ void queue_first(p& pp, goroutine* g) noexcept {
   // every time. So help is called for once in a while; sysmon does if this one runs on.
   if (sch.idle_ps.load(std::memory_order_seq_cst) == 0 || !may_be_helped(pp)) return;
   const std::uint64_t now = ticks();
-  if (now - pp.last_wake < k_wake_ticks) return;
+  if (now - pp.last_wake < wake_ticks()) return;
   pp.last_wake = now;
   wake_one();
 }

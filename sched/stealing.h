@@ -7,10 +7,10 @@
 // them from each other all the time, one by one, and both processors are busy with it.
 //
 // Whether it pays is not guessed but seen. Who steals few goroutines looks, when the first of them parks or ends, how
-// long that has run, without what it has waited for locks: k_paying_ticks and more has paid, less was poor; so is a
+// long that has run, without what it has waited for locks: paying_ticks() and more has paid, less was poor; so is a
 // `next` that its P has taken itself while the thief waited for it. Who yields says nothing. Each poor steal counts
 // one, each that has paid takes two off: one that pays makes good for two. At k_tries the P is left alone for a while,
-// which gets longer with each further poor steal, up to k_most_alone_ticks.
+// which gets longer with each further poor steal, up to most_alone_ticks().
 //
 // A P that is left alone
 //   is stolen from by nobody, but what its timers have due is run by others as before
@@ -18,7 +18,7 @@
 //   calls for help only when its ring gets long; that ends it at once
 //   lets the ring have its turn: `next` inherits the slice k_turns times, not for ten milliseconds
 //
-// So what it has is run by its owner, or, should that not come to it, by who comes after k_most_alone_ticks: the
+// So what it has is run by its owner, or, should that not come to it, by who comes after most_alone_ticks(): the
 // owner that calls once more, or sysmon in its next round, which ends what is over. Some two milliseconds later the
 // first of it is stolen; of several each half may take as long again. And the first steals after that will pay, if what
 // is run there has changed: then it is as before.
@@ -45,16 +45,17 @@
 
 namespace cairn::sched {
 
-inline constexpr std::uint64_t k_paying_ticks = k_wake_ticks / 40;  // about a microsecond
 inline constexpr std::uint32_t k_tries = 8, k_doublings = 3;
-inline constexpr std::uint64_t k_most_alone_ticks = k_wake_ticks << k_doublings;
 inline constexpr std::uint32_t k_few = 4;   // more at once pay together
 inline constexpr std::uint32_t k_long = 8;  // a ring
 inline constexpr std::uint32_t k_turns = 32;
 
+inline std::uint64_t paying_ticks() noexcept { return wake_ticks() / 40; }  // about a microsecond
+inline std::uint64_t most_alone_ticks() noexcept { return wake_ticks() << k_doublings; }
+
 inline bool is_left_alone(const p& pp) noexcept {
   const std::uint64_t until = pp.left_alone_until.load(std::memory_order_relaxed);
-  return until != 0 && until - ticks() <= k_most_alone_ticks &&
+  return until != 0 && until - ticks() <= most_alone_ticks() &&
          pp.owner.load(std::memory_order_relaxed) != nullptr && pp.queue.size() <= k_long;
 }
 
@@ -65,7 +66,7 @@ inline void steal_was_poor(p& from) noexcept {
                                    k_tries + k_doublings);
   from.poor_steals.store(n, std::memory_order_relaxed);
   if (n >= k_tries)
-    from.left_alone_until.store(ticks() + (k_wake_ticks << (n - k_tries)), std::memory_order_relaxed);
+    from.left_alone_until.store(ticks() + (wake_ticks() << (n - k_tries)), std::memory_order_relaxed);
 }
 inline void steal_has_paid(p& from) noexcept {
   const std::uint32_t before = from.poor_steals.load(std::memory_order_relaxed);
@@ -83,7 +84,7 @@ inline void note_steal(m& self, p& from, std::uint32_t n) noexcept {
 // What was stolen parks or ends.
 [[gnu::cold, gnu::noinline]] inline void judge_steal(m& self) noexcept {
   p& from = *std::exchange(self.stole_from, nullptr);
-  if (ticks() - self.stole_at >= k_paying_ticks) steal_has_paid(from);
+  if (ticks() - self.stole_at >= paying_ticks()) steal_has_paid(from);
   else steal_was_poor(from);
 }
 

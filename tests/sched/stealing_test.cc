@@ -3,7 +3,9 @@
 #include "sched/stealing.h"
 
 #include <atomic>
+#include <chrono>
 #include <memory>
+#include <thread>
 
 #include "cairn/chan.h"
 #include "cairn/go.h"
@@ -51,9 +53,9 @@ TEST_F(Stealing, IsTriedAgainAfterAWhileThatGetsLonger) {
   be_poor(k_tries);
   // Signed: it may be over by now.
   const auto left = [this] { return static_cast<std::int64_t>(pp_->left_alone_until - ticks()); };
-  EXPECT_LE(left(), static_cast<std::int64_t>(k_wake_ticks));
+  EXPECT_LE(left(), static_cast<std::int64_t>(wake_ticks()));
   be_poor(100);
-  EXPECT_LE(left(), static_cast<std::int64_t>(k_most_alone_ticks));
+  EXPECT_LE(left(), static_cast<std::int64_t>(most_alone_ticks()));
   EXPECT_TRUE(eventually([this] { return !is_left_alone(*pp_); }));
   end_if_over(*pp_);
   EXPECT_EQ(pp_->left_alone_until, 0u);
@@ -81,7 +83,7 @@ TEST_F(Stealing, GoesOnWhenSomeOfItPays) {
 
 TEST_F(Stealing, HasPaidIfWhatWasStolenRanForLong) {
   be_poor(1);
-  steal(1, k_paying_ticks);
+  steal(1, paying_ticks());
   EXPECT_EQ(pp_->poor_steals, 0u);
   EXPECT_EQ(self_.stole_from, nullptr);
 }
@@ -98,7 +100,7 @@ TEST_F(Stealing, WaitingForALockIsNoWork) {
     note_steal(self_, *pp_, 1);
     {
       const no_work waits(&self_);
-      for (const std::uint64_t start = ticks(); ticks() - start < 100 * k_paying_ticks;) heap::cpu_relax();
+      for (const std::uint64_t start = ticks(); ticks() - start < 100 * paying_ticks();) heap::cpu_relax();
     }
     judge_steal(self_);
     return pp_->poor_steals == 1;
@@ -106,7 +108,7 @@ TEST_F(Stealing, WaitingForALockIsNoWork) {
 }
 
 TEST_F(Stealing, TimesOfAClockThatIsFarAheadAreNone) {
-  pp_->left_alone_until = ticks() + 100 * k_most_alone_ticks;
+  pp_->left_alone_until = ticks() + 100 * most_alone_ticks();
   EXPECT_FALSE(is_left_alone(*pp_));
 }
 
@@ -154,6 +156,19 @@ TEST_F(Stealing, TheRingOfOneThatIsLeftAloneHasItsTurn) {
   for (unsigned i = 0; i < 10 * k_turns; ++i) turns += is_turn_of_ring(*pp_);
   EXPECT_EQ(turns, 10u);
   pp_->queue.take();
+}
+
+// Whatever the rate of the counter is. Anew if this thread was off its processor between the looks at the two clocks.
+TEST(WakeTicks, AreTensOfMicroseconds) {
+  EXPECT_TRUE(eventually([] {
+    const auto start = std::chrono::steady_clock::now();
+    const std::uint64_t start_ticks = ticks();
+    std::this_thread::sleep_for(5ms);
+    const std::uint64_t passed = ticks() - start_ticks;
+    const std::chrono::duration<double, std::micro> time = std::chrono::steady_clock::now() - start;
+    const double wake = time.count() * static_cast<double>(wake_ticks()) / static_cast<double>(passed);
+    return wake > 10 && wake < 100;
+  }));
 }
 
 p& own() {
