@@ -248,6 +248,13 @@ struct shots {
     stack_image stack;
   };
   explicit shots(std::size_t most) : all(most) {}
+  ~shots() { wipe(); }
+  shots(const shots&) = delete;
+  shots& operator=(const shots&) = delete;
+  void make_room(std::size_t most) {
+    wipe();
+    all.assign(most, {});
+  }
 
   std::vector<shot> all;
   std::atomic<std::size_t> n{0}, used{0};  // relaxed: the handshake's end orders what was written
@@ -267,6 +274,12 @@ struct shots {
     if (at + rounded <= memory.capacity) mine.stack = {memory.bytes.get() + at, rounded, 0, {}};
     look_at_running(self, mine.seen, mine.stack);
   }
+
+ private:
+  // As buffer's: where the stacks lay is said in here.
+  void wipe() noexcept {
+    for (shot& s : all) explicit_bzero(&s.stack.at, sizeof s.stack.at);
+  }
 };
 
 // Takes out of `runners` those that it has found running, and adds them to `found`.
@@ -282,7 +295,7 @@ void look_at_runners(std::vector<runner>& runners, std::vector<goroutine_info>& 
     if (used <= taken.memory.capacity && taken.n.load(std::memory_order_relaxed) <= taken.all.size()) break;
     if (tries != 0) break;
     taken.memory.grow(2 * used);
-    taken.all.resize(2 * taken.n.load(std::memory_order_relaxed));
+    taken.make_room(2 * taken.n.load(std::memory_order_relaxed));
   }
   const std::int64_t now = now_ns();
   const std::size_t n = std::min(taken.n.load(std::memory_order_relaxed), taken.all.size());
