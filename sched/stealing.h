@@ -19,9 +19,12 @@
 //   lets the ring have its turn: `next` inherits the slice k_turns times, not for ten milliseconds
 //
 // So what it has is run by its owner, or, should that not come to it, by who comes after most_alone_ticks(): the
-// owner that calls once more, or sysmon in its next round, which ends what is over. Some two milliseconds later the
-// first of it is stolen; of several each half may take as long again. And the first steals after that will pay, if what
-// is run there has changed: then it is as before.
+// owner that calls once more, or sysmon in its next round, which ends what is over.
+//
+// An owner that computes does not come to it, and each poor steal from beside it would begin another while, which sysmon
+// ends a millisecond later: of eight that lie there the last would wait for five of them. So when sysmon finds the same
+// goroutine running as in its last round, without a switch in between, and work waiting, all poor steals are forgotten
+// (end_beside_computing). That a P has begun no new slice says less: two that hand over to each other share one.
 //
 // Only a P that somebody has is left alone: all of the above stands on its owner, and on sysmon, which is awake while a
 // P is in use. One that was given back with work (hand_off, where no worker sleeps) is in the idle list, and the worker
@@ -131,6 +134,13 @@ inline void end_if_over(p& pp) noexcept {
   std::uint64_t until = pp.left_alone_until.load(std::memory_order_relaxed);
   if (until != 0 && !is_left_alone(pp))
     pp.left_alone_until.compare_exchange_strong(until, 0, std::memory_order_relaxed);
+}
+
+// The owner has been with one goroutine since the last look.
+inline void end_beside_computing(p& pp) noexcept {
+  if (pp.poor_steals.load(std::memory_order_relaxed) == 0 || pp.queue.seems_empty()) return;
+  pp.poor_steals.store(0, std::memory_order_relaxed);
+  pp.left_alone_until.store(0, std::memory_order_relaxed);
 }
 
 }  // namespace cairn::sched

@@ -55,6 +55,8 @@ struct sight {
   bool blocked = false;       // in the safe state
   std::int64_t asked = 0;     // when the goroutine was asked to make room, or its thread was signalled
   std::int64_t cpu_then = 0;  // processor time of its thread at that time
+  const goroutine* running = nullptr;
+  std::uint32_t runs = 0;  // how often that one had been switched to
 };
 sight sights[k_most_procs];  // sysmon's own
 const heap::private_table sights_are_private(sights);
@@ -140,7 +142,7 @@ bool look_after(p& pp, sight& seen, std::int64_t now) noexcept {
   const std::uint32_t tick = pp.tick.load(std::memory_order_relaxed);
   const bool blocked = owner->state.load(std::memory_order_relaxed) == k_safe;
   if (tick != seen.tick || blocked != seen.blocked) {
-    seen = {tick, now, blocked, 0, 0};
+    seen = {tick, now, blocked, 0, 0, nullptr, 0};
     return false;
   }
   if (blocked) return look_after_blocked(*owner, pp, seen, now);
@@ -153,6 +155,18 @@ bool look_after(p& pp, sight& seen, std::int64_t now) noexcept {
   seen.asked = now;
   seen.cpu_then = cpu_time_of(*owner);
   return true;
+}
+
+// The owner was with one goroutine all the time since the last look. The record may be another one's by now: the number
+// grows for these too.
+bool has_computed(const p& pp, sight& seen) noexcept {
+  const m* owner = pp.owner.load(std::memory_order_acquire);  // with adopt_p
+  const goroutine* g = owner != nullptr ? owner->current_goroutine.load(std::memory_order_relaxed) : nullptr;
+  const std::uint32_t runs = g != nullptr ? g->runs.load(std::memory_order_relaxed) : 0;
+  const bool same = g != nullptr && g == seen.running && runs == seen.runs;
+  seen.running = g;
+  seen.runs = runs;
+  return same;
 }
 
 // Calls go the short way again when nobody is asked any more.
@@ -173,9 +187,11 @@ bool look_after_all() noexcept {
   bool did = false, waiting = false;
   shorten_ways();
   for (int i = 0; i < n; ++i) {
-    did |= look_after(*sch.all[i], sights[i], now);
-    end_if_over(*sch.all[i]);
-    waiting |= others_wait(*sch.all[i], now) && !is_left_alone(*sch.all[i]);
+    p& pp = *sch.all[i];
+    did |= look_after(pp, sights[i], now);
+    end_if_over(pp);
+    if (has_computed(pp, sights[i])) end_beside_computing(pp);
+    waiting |= others_wait(pp, now) && !is_left_alone(pp);
   }
   look_after_strays();
   try_for_stack();  // one that came to wait just after the last stack was given back

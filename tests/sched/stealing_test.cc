@@ -195,6 +195,36 @@ TEST(StealingFromOneThatComputes, BeginsInTheEnd) {
       {.max_procs = 2});
 }
 
+// What waits beside it is run without a while of being left alone after each steal: sysmon sees that it computes. Counted
+// is how often the P comes to be left alone, which is what each one waits for.
+TEST(StealingFromOneThatComputes, IsNotStoppedByPoorSteals) {
+  std::size_t times = 0;
+  const std::size_t n = test_count(40, 10);
+  run(
+      [&] {
+        for (std::size_t i = 0; i < n; ++i) {
+          constexpr int k_others = 7;
+          std::atomic<int> ran{0};
+          sync::wait_group others;
+          {
+            preempt_off off;
+            p& mine = own();
+            for (unsigned k = 0; k < k_tries + k_doublings; ++k) steal_was_poor(mine);
+            for (int k = 0; k < k_others; ++k) others.go([&ran] { ++ran; });
+            for (std::uint64_t was = mine.left_alone_until; ran < k_others; heap::cpu_relax()) {
+              const std::uint64_t until = mine.left_alone_until;
+              times += until != was && until != 0 ? 1 : 0;
+              was = until;
+            }
+          }
+          others.wait();
+        }
+      },
+      {.max_procs = 2});
+  // Once, if sysmon has not seen it compute before the first is stolen.
+  EXPECT_LE(times, n + n / 4);
+}
+
 // Who is locked to a thread gives its P away with what is in it, which is left alone just before.
 TEST(StealingBesideOneThatIsLocked, LosesNothing) {
   heap::set_delays(50, 7);
