@@ -6,7 +6,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <deque>
 #include <mutex>
 #include <thread>
 
@@ -17,6 +16,7 @@
 #include "sched/fence.h"
 #include "sched/m.h"
 #include "tests/scale.h"
+#include "tests/sched/lock_storm.h"
 
 namespace cairn::detail {
 
@@ -33,6 +33,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using cairn::detail::mutex_bias;
+using cairn::sched::lock_storm;
 using cairn::sync::mutex;
 
 // More than the bias needs.
@@ -234,7 +235,7 @@ TEST_F(MutexBiasDeathTest, MisuseAborts) {
   EXPECT_DEATH((lock_and_unlock(m), std::thread([&] { m.unlock(); }).join()), message);
 }
 
-// Goroutines and threads that check who is inside.
+// Checks who is inside.
 class room {
  public:
   // So that the first bias does not take long.
@@ -255,8 +256,10 @@ class room {
     if (--inside_ != 0) std::abort();
     lock_.unlock();
   }
-  void visit(int times) {
-    for (int i = 0; i < times; ++i) {
+  static constexpr std::uint64_t k_actions = 64;
+  void act(std::uint64_t action, std::uint64_t) {
+    if (action == lock_storm<room>::k_common) return cairn::yield();
+    for (int i = 0; i < 30; ++i) {
       enter();
       leave();
     }
@@ -279,78 +282,18 @@ class room {
   std::uint64_t before_ = 0, after_ = 0, seen_biased_ = 0;  // under the lock
 };
 
-struct storm {
-  explicit storm(int n) : rooms(static_cast<std::size_t>(n)) {}
-
-  // By a goroutine.
-  void live(std::uint64_t seed, std::uint64_t rounds) {
-    std::uint64_t random = seed * 0x9e3779b97f4a7c15u + 1;
-    for (std::uint64_t i = 0; i < rounds; ++i) {
-      random = random * 6364136223846793005u + 1442695040888963407u;
-      act(rooms[(random >> 60) % rooms.size()], random >> 33);
-    }
-  }
-  void act(room& r, std::uint64_t random) {
-    switch (random % 64) {
-      case 0:  // left by another
-        r.enter();
-        return others.go([&r] { r.leave(); });
-      case 1:  // entered by a thread that ends
-        if (random % (64 * 16) != 1) return;
-        cairn::blocking([&r] { std::thread([&r] { r.enter(); }).join(); });
-        return r.leave();
-      case 2:
-        r.enter();
-        cairn::yield();
-        return r.leave();
-      case 3:
-        r.enter();
-        if (random % 512 == 3) cairn::sleep_for(50us);
-        return r.leave();
-      case 4:
-      case 5:
-        if (r.try_enter()) r.leave();
-        return;
-      case 6:
-        return cairn::yield();
-      default:
-        r.visit(30);
-    }
-  }
-  std::deque<room> rooms;
-  cairn::sync::wait_group others;
-};
-
-void run_storm(int procs, std::size_t rounds) {
-  storm s(3);
-  cairn::run(
-      [&] {
-        cairn::sync::wait_group all;
-        for (std::uint64_t seed = 1; seed <= 12; ++seed) all.go([&s, seed, rounds] { s.live(seed, rounds); });
-        all.wait();
-        s.others.wait();
-      },
-      {.max_procs = procs});
-  std::uint64_t biased = 0;
-  for (room& r : s.rooms) {
-    EXPECT_TRUE(r.is_consistent());
-    biased += r.seen_biased();
-  }
-  EXPECT_GT(biased, 0u);
-}
-
 class BiasedMutexStorm : public BiasedMutex, public testing::WithParamInterface<int> {};
 INSTANTIATE_TEST_SUITE_P(Procs, BiasedMutexStorm, testing::Values(1, 2, 8));
 
 // With delays biases come and go all the time.
 TEST_P(BiasedMutexStorm, ExcludesWhileTheBiasComesAndGoes) {
   cairn::heap::set_delays(1, 11);
-  run_storm(GetParam(), test_count(30'000, 1'000));
+  lock_storm<room>().run(GetParam(), test_count(30'000, 1'000));
 }
 
 TEST_P(BiasedMutexStorm, ExcludesWithManyDelays) {
   cairn::heap::set_delays(20, 12);
-  run_storm(GetParam(), test_count(5'000, 300));
+  lock_storm<room>().run(GetParam(), test_count(5'000, 300));
 }
 
 }  // namespace

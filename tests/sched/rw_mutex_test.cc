@@ -20,11 +20,13 @@
 #include "sched/fence.h"
 #include "sched/m.h"
 #include "tests/scale.h"
+#include "tests/sched/lock_storm.h"
 
 namespace {
 
 using namespace std::chrono_literals;
 using cairn::sched::current;
+using cairn::sched::lock_storm;
 using cairn::sync::rw_mutex;
 
 // More than the first bias needs.
@@ -227,7 +229,7 @@ TEST_F(RwMutexBiasDeathTest, MisuseAborts) {
   EXPECT_DEATH((read(m, k_many), std::thread([&] { m.unlock_shared(); }).join()), message);
 }
 
-// Readers and writers that check who is inside.
+// Checks which readers and writers are inside.
 class house {
  public:
   // So that the first bias does not take long.
@@ -248,12 +250,19 @@ class house {
     --readers_;
     lock_.unlock_shared();
   }
-  void write(bool slowly) {
-    lock_.lock();
-    change(slowly);
-  }
-  void try_to_write() {
-    if (lock_.try_lock()) change(false);
+  static constexpr std::uint64_t k_actions = 128;
+  void act(std::uint64_t action, std::uint64_t random) {
+    switch (action) {
+      case lock_storm<house>::k_common:
+        lock_.lock();
+        return change(random % 4 == 0);
+      case lock_storm<house>::k_common + 1:
+        if (lock_.try_lock()) change(false);
+        return;
+      default:
+        enter();
+        leave();
+    }
   }
   bool is_consistent() {
     std::unique_lock held(lock_);
@@ -283,80 +292,18 @@ class house {
   std::atomic<std::uint64_t> written_{0}, seen_biased_{0};
 };
 
-struct storm {
-  explicit storm(int n) : houses(static_cast<std::size_t>(n)) {}
-
-  // By a goroutine.
-  void live(std::uint64_t seed, std::uint64_t rounds) {
-    std::uint64_t random = seed * 0x9e3779b97f4a7c15u + 1;
-    for (std::uint64_t i = 0; i < rounds; ++i) {
-      random = random * 6364136223846793005u + 1442695040888963407u;
-      act(houses[(random >> 60) % houses.size()], random >> 33);
-    }
-  }
-  void act(house& h, std::uint64_t r) {
-    switch (r % 128) {
-      case 0:
-        return h.write(r % 512 == 0);
-      case 1:
-        return h.try_to_write();
-      case 2:  // left by another
-        h.enter();
-        return others.go([&h] { h.leave(); });
-      case 3:  // entered by a thread that ends
-        if (r % (128 * 16) != 3) return;
-        cairn::blocking([&h] { std::thread([&h] { h.enter(); }).join(); });
-        return h.leave();
-      case 4:
-        h.enter();
-        cairn::yield();
-        return h.leave();
-      case 5:
-        h.enter();
-        if (r % 1024 == 5) cairn::sleep_for(50us);
-        return h.leave();
-      case 6:
-        if (h.try_enter()) h.leave();
-        return;
-      default:
-        h.enter();
-        h.leave();
-    }
-  }
-  std::deque<house> houses;
-  cairn::sync::wait_group others;
-};
-
-void run_storm(int procs, std::size_t rounds) {
-  storm s(3);
-  cairn::run(
-      [&] {
-        cairn::sync::wait_group all;
-        for (std::uint64_t seed = 1; seed <= 12; ++seed) all.go([&s, seed, rounds] { s.live(seed, rounds); });
-        all.wait();
-        s.others.wait();
-      },
-      {.max_procs = procs});
-  std::uint64_t biased = 0;
-  for (house& h : s.houses) {
-    EXPECT_TRUE(h.is_consistent());
-    biased += h.seen_biased();
-  }
-  EXPECT_GT(biased, 0u);
-}
-
 class BiasedRwMutexStorm : public BiasedRwMutex, public testing::WithParamInterface<int> {};
 INSTANTIATE_TEST_SUITE_P(Procs, BiasedRwMutexStorm, testing::Values(1, 2, 8));
 
 // With delays biases come and go all the time.
 TEST_P(BiasedRwMutexStorm, ExcludesWhileTheBiasComesAndGoes) {
   cairn::heap::set_delays(1, 11);
-  run_storm(GetParam(), test_count(60'000, 2'000));
+  lock_storm<house>().run(GetParam(), test_count(60'000, 2'000));
 }
 
 TEST_P(BiasedRwMutexStorm, ExcludesWithManyDelays) {
   cairn::heap::set_delays(20, 12);
-  run_storm(GetParam(), test_count(20'000, 1'000));
+  lock_storm<house>().run(GetParam(), test_count(20'000, 1'000));
 }
 
 }  // namespace
