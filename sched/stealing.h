@@ -21,10 +21,11 @@
 // So what it has is run by its owner, or, should that not come to it, by who comes after most_alone_ticks(): the
 // owner that calls once more, or sysmon in its next round, which ends what is over.
 //
-// An owner that computes does not come to it, and each poor steal from beside it would begin another while, which sysmon
-// ends a millisecond later: of eight that lie there the last would wait for five of them. So when sysmon finds the same
-// goroutine running as in its last round, without a switch in between, and work waiting, all poor steals are forgotten
-// (end_beside_computing). That a P has begun no new slice says less: two that hand over to each other share one.
+// An owner that computes does not come to it, and each poor steal from beside it would begin another while,
+// which sysmon ends a millisecond later: of eight that lie there the last would wait for five of them. So when
+// sysmon finds the same goroutine running as in its last round, without a switch in between, and work waiting,
+// all poor steals are forgotten (end_beside_computing). That a P has begun no new slice says less: two that
+// hand over to each other share one.
 //
 // Only a P that somebody has is left alone: all of the above stands on its owner, and on sysmon, which is awake while a
 // P is in use. One that was given back with work (hand_off, where no worker sleeps) is in the idle list, and the worker

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
 //
-// A storm for locks that have a bias: goroutines enter and leave three places, each guarded by a lock, in every way there
-// is. A place checks who is inside. It has
+// A storm for locks that have a bias: goroutines enter and leave three places, each guarded by a lock, in every
+// way there is. A place checks who is inside. It has
 //   enter(), try_enter(), leave()   leave() maybe on another thread than enter()
 //   k_actions                       one in so many is each of the actions that are common to all locks
 //   act(action, random)             its own: from k_common on

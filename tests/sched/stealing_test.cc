@@ -195,8 +195,8 @@ TEST(StealingFromOneThatComputes, BeginsInTheEnd) {
       {.max_procs = 2});
 }
 
-// What waits beside it is run without a while of being left alone after each steal: sysmon sees that it computes. Counted
-// is how often the P comes to be left alone, which is what each one waits for.
+// What waits beside it is run without a while of being left alone after each steal: sysmon sees that it
+// computes. Counted is how often the P comes to be left alone, which is what each one waits for.
 TEST(StealingFromOneThatComputes, IsNotStoppedByPoorSteals) {
   std::size_t times = 0;
   const std::size_t n = test_count(40, 10);
