@@ -333,6 +333,19 @@ void add_blocking(const sched::world_stopped& stopped, range_list& ranges) noexc
   });
 }
 
+// An exception, even one that was freed long ago, has the frame of its last handler in it. That is none of the
+// program's references: header of the C++ runtime (class, cleanup, and two words of the unwinder's).
+bool is_handlers_frame(const std::uintptr_t* block, const std::uintptr_t* at) noexcept {
+  constexpr std::uintptr_t k_class = 0x474e'5543'432b'2b00;  // "GNUCC++"; bit 0: it refers to another one
+  return at - block >= 3 && (at[-3] & ~std::uintptr_t{1}) == k_class;
+}
+bool is_referred_to(std::uintptr_t address, const std::uintptr_t* block, const std::uintptr_t* from,
+                    std::size_t n) noexcept {
+  return std::any_of(from, from + n, [&](const std::uintptr_t& word) {
+    return word == address && !is_handlers_frame(block, &word);
+  });
+}
+
 }  // namespace
 
 bool leak_trace::look_outside(const sched::world_stopped& stopped) noexcept {
@@ -346,11 +359,15 @@ bool leak_trace::look_outside(const sched::world_stopped& stopped) noexcept {
         constexpr std::size_t k_piece = 512;
         std::uintptr_t found[k_piece + k_filter_slack];
         auto& self = *static_cast<leak_trace*>(p);
+        const std::uintptr_t* const block = words;
         for (; n > 0; words += std::min(n, k_piece), n -= std::min(n, k_piece)) {
           const std::size_t hits = filter_words(words, std::min(n, k_piece), self.stacks_, self.stacks_bytes_,
                                                 found);
           for (std::size_t i = 0; i < hits; ++i)
-            if (suspect* s = self.owner_of(found[i])) self.reach_stack(*s);
+            if (suspect* s = self.owner_of(found[i]);
+                s != nullptr && s->is_reached == 0 &&
+                is_referred_to(found[i], block, words, std::min(n, k_piece)))
+              self.reach_stack(*s);
         }
       },
       this);

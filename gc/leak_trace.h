@@ -35,9 +35,9 @@
 // as long as anybody is left over, all other memory of the process is searched for addresses on the stacks of
 // those (gc/outside.h), and the frames of what runs inside blocking(), which are none of the collector's
 // business; twice, for who is not attached goes on, and may move one from where the search has yet to come to
-// where it has been. Left out is what the runtime itself keeps of stacks. What only such memory leads to in the
-// collected heap is not followed: the collector does not, either. What nobody can read are the registers of a
-// thread that is not attached.
+// where it has been. Left out is what the runtime itself keeps of stacks, and what the C++ runtime notes of
+// handlers in exceptions. What only such memory leads to in the collected heap is not followed: the collector
+// does not, either. What nobody can read are the registers of a thread that is not attached.
 //
 // Why the world stands still. A store of a raw pointer has no barrier. Beside the program a reference to a
 // local could always move from where the mark has yet to look to where it has been, and the goroutine whose

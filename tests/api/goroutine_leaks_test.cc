@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -239,6 +240,32 @@ TEST_P(GoroutineLeaks, FindsWhoWaitsForACancellationThatNobodyCanAskFor) {
       ctx.done().recv();
     });
   });
+}
+
+// Each has the frame of its handler in it, and lies in malloc memory.
+struct exceptions {
+  std::mutex lock;
+  std::vector<std::exception_ptr> all;
+
+  void keep() {
+    const std::lock_guard held(lock);
+    all.push_back(std::current_exception());
+  }
+} g_exceptions;
+
+TEST_P(GoroutineLeaks, FindsThoseWhoseExceptionsAreKept) {
+  expect_leaks(GetParam(), "chan receive", [](cast& leaked) {
+    cairn::go([c = make_chan<int>(), &leaked] {
+      try {
+        throw 1;
+      } catch (...) {
+        g_exceptions.keep();
+      }
+      leaked.enter();
+      c.recv();
+    });
+  });
+  g_exceptions.all.clear();
 }
 
 // ---- who holds each other ------------------------------------------------------------------------------------------
