@@ -694,36 +694,42 @@ struct closer {
   closer& operator=(const closer&) = delete;
 };
 
-// Garbage that will close the channel, made just before each report: nobody may be accused, whether the destructor or
-// finalizer runs before, during or after it. Unless he is right in the end: a stale word on the stack of who waits may
-// keep the very object whose end would wake him.
+// Garbage that will close the channel, made just before each report: nobody may be accused, whether the
+// destructor or finalizer runs before, during or after it. Unless he is right in the end: a stale word on the
+// stack of who waits may keep the very object whose end would wake him. That comes with the number of pairs, so
+// there are a few for each report however long it takes.
 TEST_P(GoroutineLeaks, LeavesAloneWhatAnObjectsEndWillWake) {
   on_procs(GetParam(), [] {
     cast members;
     std::atomic<bool> stop{false};
-    std::atomic<int> made{0};
+    std::atomic<int> made{0}, wanted{0};
     cairn::sync::wait_group over;
     over.go([&] {
-      while (!stop) {
+      for (; !stop; cairn::sleep_for(200us)) {
+        if (made >= wanted) continue;
         cairn::spawn([&] {
-          const auto a = make_chan<int>(), b = make_chan<int>();
-          for (const chan<int>& c : {a, b})
-            cairn::go([&members, c] {
-              members.enter();
-              c.recv();
-            });
-          cairn::make_gc<closer>(a);
-          const cairn::gc_ptr<holder> h = cairn::make_gc<holder>();
-          h->channel = b;
-          cairn::set_finalizer(h, [](cairn::gc_ptr<holder> last) { last->channel.close(); });
+          cairn_test::aside([&] {
+            const auto a = make_chan<int>(), b = make_chan<int>();
+            for (const chan<int>& c : {a, b})
+              cairn::go([&members, c] {
+                members.enter();
+                c.recv();
+              });
+            cairn::make_gc<closer>(a);
+            const cairn::gc_ptr<holder> h = cairn::make_gc<holder>();
+            h->channel = b;
+            cairn::set_finalizer(h, [](cairn::gc_ptr<holder> last) { last->channel.close(); });
+          });
+          cairn_test::clear_stack();  // others will wait on it
           ++made;
         }).get();
-        cairn::sleep_for(200us);
       }
     });
     std::set<std::uint64_t> accused;
-    for (std::size_t i = 0; i < test_count(30, 5); ++i)
+    for (std::size_t i = 0; i < test_count(30, 5); ++i) {
+      wanted = made + 4;
       for (const goroutine_info& g : leaks()) accused.insert(g.id);
+    }
     EXPECT_LE(accused.size(), 4u);
     EXPECT_TRUE(eventually([&] { return made > 3; }));
     stop = true;
