@@ -300,7 +300,7 @@ void continue_marking(cycle& c) {
   m.slice = c.is_forced() ? nullptr : &slice;
   mark_to_the_end(m);
   set_phase(phase::mark_termination);
-  r.specials.decide(m, drain_beside);
+  decide_fates(m, drain_beside);
   m.slice = nullptr;
   c.cpu_ns += slice.end(m);
   c.marked = now_ns();

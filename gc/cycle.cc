@@ -27,6 +27,7 @@
 #include "sched/park.h"
 #include "sched/records.h"
 #include "sched/sysmon.h"
+#include "sched/user_timer.h"
 
 namespace cairn::gc {
 namespace {
@@ -61,6 +62,14 @@ void drain_some_beside(marker& m) noexcept {
 
 void drain_beside(marker& m) noexcept {
   while (m.has_work() || !rt().work.is_empty()) drain_some_beside(m);
+}
+
+void decide_fates(marker& m, void (*drain)(marker&)) noexcept {
+  rt().specials.decide(m, drain);
+  sched::stop_dead_timers([](const sched::timer* t) noexcept {
+    heap::object_ref o;
+    return heap::find_object(reinterpret_cast<std::uintptr_t>(t), o) && !heap::is_marked(o);
+  });
 }
 
 namespace {
@@ -125,7 +134,7 @@ marker& mark_roots_stopped(cycle& c, const sched::world_stopped& stopped) noexce
 void end_stopped(cycle& c, marker& m, const sched::world_stopped& stopped) noexcept {
   runtime& r = rt();
   heap::maybe_delay("cycle.marked");
-  r.specials.decide(m, drain_stopped);
+  decide_fates(m, drain_stopped);
   CAIRN_ASSERT(!m.has_work(), "marking ended with work left");
   c.marked_bytes = m.bytes_marked + helpers::bytes_marked();
   c.marked = now_ns();

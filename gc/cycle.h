@@ -9,7 +9,7 @@
 //   3. Roots are marked, then everything reachable: by the thread that runs the cycle alone if that is little, else
 //      together with helper threads (gc/mark.h, gc/work.h).
 //   4. The fate of what is unreachable and has a weak reference, a finalizer, a destructor or a cleanup is decided
-//      (gc/specials.h). With gccheckmark=1 a second mark compares.
+//      (gc/specials.h), and timers that are unreachable are stopped. With gccheckmark=1 a second mark compares.
 //   5. The open runs of all threads are marked: their slots are in use. The sweep generation advances, so from now on
 //      every span needs sweeping; the next goal is set (gc/pacer.h).
 //   6. The world goes on. Spans are swept by whoever needs one, by a background thread, and in proportion to

@@ -37,6 +37,8 @@ void limit_cpu_of_marking(std::uint64_t now) noexcept;
 // world stopped, or beside the program; then the helpers' and the assists' marks are not waited for.
 void drain_stopped(marker& m) noexcept;
 void drain_beside(marker& m) noexcept;
+// Marking is done: what hangs on the dead is decided, for which `drain` marks what has to be kept.
+void decide_fates(marker& m, void (*drain)(marker&)) noexcept;
 // A part of it, some 4096 objects, with helpers as long as it takes.
 void drain_some_beside(marker& m) noexcept;
 

@@ -27,6 +27,7 @@
 namespace cairn::sched {
 
 std::atomic<std::uint32_t> live_bubbles{0};
+std::atomic<bubble*> newest_bubble{nullptr};
 
 namespace {
 
@@ -41,6 +42,14 @@ struct {
   std::uint32_t last_id CAIRN_GUARDED_BY(lock) = 0;
 } free_list;
 
+// With the list's lock.
+bubble* add_bubble(void* memory) noexcept {
+  auto* b = ::new (memory) bubble(static_cast<std::uint32_t>(now_ns()));
+  b->next_made = newest_bubble.load(std::memory_order_relaxed);
+  newest_bubble.store(b, std::memory_order_release);  // with for_each_bubble
+  return b;
+}
+
 // One with the calling goroutine as its root. At depth 0.
 bubble& make_bubble(goroutine& root) {
   bubble* b = nullptr;
@@ -50,8 +59,7 @@ bubble& make_bubble(goroutine& root) {
       heap::lock_guard held(free_list.lock);
       b = free_list.first;
       if (b != nullptr) free_list.first = b->next_free;
-      else if (fresh != nullptr)
-        b = ::new (std::exchange(fresh, nullptr)) bubble(static_cast<std::uint32_t>(now_ns()));
+      else if (fresh != nullptr) b = add_bubble(std::exchange(fresh, nullptr));
       if (b != nullptr) b->id = free_list.last_id = free_list.last_id % k_most_ids + 1;
     }
     if (b != nullptr) {

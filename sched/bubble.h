@@ -71,7 +71,17 @@ struct bubble {
   goroutine* waiter CAIRN_GUARDED_BY(lock) = nullptr;  // likewise
   bool is_waited_for CAIRN_GUARDED_BY(lock) = false;   // by synctest::wait, parked or not yet
   bubble* next_free = nullptr;                         // under the lock of the list
+  bubble* next_made = nullptr;                         // constant: of all that there ever were
 };
+
+// The last one made.
+extern std::atomic<bubble*> newest_bubble;
+// f(bubble&) for all, free ones too. Of one that is made meanwhile or not.
+template <class F>
+void for_each_bubble(F&& f) {
+  // Acquire: with make_bubble.
+  for (bubble* b = newest_bubble.load(std::memory_order_acquire); b != nullptr; b = b->next_made) f(*b);
+}
 
 // The calling goroutine's; null: it is in none, or the thread runs none.
 bubble* own_bubble_slow() noexcept;

@@ -32,14 +32,16 @@ class claim_wait {
 
 std::size_t round_up(std::size_t n, std::size_t to) noexcept { return (n + to - 1) / to * to; }
 
-std::uintptr_t word_of(const timer& t) noexcept { return reinterpret_cast<std::uintptr_t>(&t); }
-
 // A start before the clock's start is one at its start: differences of times do not overflow.
 std::int64_t valid(std::int64_t when) noexcept { return std::max<std::int64_t>(when, 0); }
 
 }  // namespace
 
 // ---- slots ----
+
+std::uintptr_t timers::word_of(const timer& t) noexcept {
+  return reinterpret_cast<std::uintptr_t>(&t) | (t.is_weak ? k_weak : 0);
+}
 
 unsigned timers::chunk_of(std::uint32_t slot) noexcept {
   return static_cast<unsigned>(std::bit_width(slot / k_first_chunk + 1)) - 1;
@@ -189,13 +191,14 @@ void timers::put_off_top(std::int64_t when) noexcept {
 // ---- zombies ----
 
 bool timers::too_many_zombies() const noexcept {
-  return zombies_.load(std::memory_order_relaxed) > count_.load(std::memory_order_relaxed) / 4;
+  return zombies() > count_.load(std::memory_order_relaxed) / 4;
 }
 
 void timers::remove_zombie(std::size_t at, timer_slot& s) noexcept {
   remove_at(at);
   give_slot(s);
-  zombies_.fetch_sub(1, std::memory_order_relaxed);
+  // Release: with zombies().
+  removed_.store(removed_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
 }
 
 // Looks at some entries, from the last to the first and round again.
@@ -217,7 +220,12 @@ std::size_t timers::active() const noexcept {
   return all < dead ? 0 : all - dead;
 }
 
-std::size_t timers::zombies() const noexcept { return zombies_.load(std::memory_order_relaxed); }
+std::size_t timers::zombies() const noexcept {
+  // First, and acquire: whoever removed one had seen it made, so the others are no older.
+  const std::uint32_t removed = removed_.load(std::memory_order_acquire);
+  return made_by_owner_.load(std::memory_order_relaxed) + made_by_others_.load(std::memory_order_relaxed) -
+         removed;
+}
 
 // ---- start, stop, reset ----
 
@@ -274,16 +282,21 @@ timer_slot* timers::claim(timer& t) noexcept {
 
 // Ends the caller's claim. Counted first: whoever removes it, after which the slot's memory may be gone, finds
 // it counted.
-void timers::make_zombie(timer_slot& s) noexcept {
-  s.owner->zombies_.fetch_add(1, std::memory_order_relaxed);
+void timers::make_zombie(timer_slot& s, timers* own) noexcept {
+  timers& at = *s.owner;
+  if (&at == own) {
+    at.made_by_owner_.store(at.made_by_owner_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  } else {
+    at.made_by_others_.fetch_add(1, std::memory_order_relaxed);
+  }
   s.word.store(0, std::memory_order_release);  // with claim, clean and claim_due
 }
 
-bool timers::stop(timer& t) noexcept {
+bool timers::stop(timer& t, timers* own) noexcept {
   timer_slot* s = claim(t);
   if (s == nullptr) return false;
   heap::maybe_delay("timer claimed for stop");
-  make_zombie(*s);
+  make_zombie(*s, own);
   return true;
 }
 
@@ -371,15 +384,16 @@ std::int64_t timers::run_due(std::int64_t now) noexcept {
   for (bool first = true;; first = false) {
     timer_slot* due = nullptr;
     timer* t = nullptr;
-    bool periodic = false;
+    std::uintptr_t next = 0;  // the slot's word
     {
       const heap::lock_guard guard(lock_);
       if (fired != nullptr) give_slot(*fired);
       if (first && too_many_zombies()) clean();
       due = claim_due(now, steps);
       if (due != nullptr) {
-        t = timer_of(due->word.load(std::memory_order_relaxed));
-        periodic = arm_again(*due, *t, now);
+        const std::uintptr_t word = due->word.load(std::memory_order_relaxed);
+        t = timer_of(word);
+        if (arm_again(*due, *t, now)) next = word & ~k_claimed;
       }
       publish_earliest();
     }
@@ -388,14 +402,15 @@ std::int64_t timers::run_due(std::int64_t now) noexcept {
     t->call(*t, now);
     heap::maybe_delay("timer fired");
     // Release: pairs with claim, which waits for this. A one-shot timer may be gone by now.
-    due->word.store(periodic ? word_of(*t) : 0, std::memory_order_release);
-    fired = periodic ? nullptr : due;
+    due->word.store(next, std::memory_order_release);
+    fired = next != 0 ? nullptr : due;
   }
 }
 
-// f(slot, timer) of each active timer, claimed, until it is false; f ends the claim if it is true.
-template <class F>
-bool timers::claim_each(F&& f) noexcept {
+// f(slot, timer) of each active timer of which is_wanted(word) is true, claimed, until it is false; f ends the claim if
+// it is true. The timer may be looked into by f only.
+template <class W, class F>
+bool timers::claim_each(W&& is_wanted, F&& f) noexcept {
   for (unsigned k = 0; k < k_chunks; ++k) {
     chunk c;
     {
@@ -406,7 +421,7 @@ bool timers::claim_each(F&& f) noexcept {
     for (std::uint32_t i = 0; i < c.carved;) {
       timer_slot& s = c.slots[i];
       std::uintptr_t word = s.word.load(std::memory_order_acquire);  // with the ends of claims
-      if (word == 0) {
+      if (word == 0 || !is_wanted(word)) {
         ++i;
       } else if ((word & k_claimed) != 0) {
         wait.once();
@@ -422,8 +437,10 @@ bool timers::claim_each(F&& f) noexcept {
   return true;
 }
 
+static bool is_any(std::uintptr_t) noexcept { return true; }
+
 bool timers::move_all_to(timers& other) noexcept {
-  const bool done = claim_each([&other](timer_slot& s, timer& t) {
+  const bool done = claim_each(is_any, [&other](timer_slot& s, timer& t) {
     return other.take_over(s, t, s.when.load(std::memory_order_relaxed)).done;
   });
   while (done) {
@@ -435,8 +452,17 @@ bool timers::move_all_to(timers& other) noexcept {
   return done;
 }
 
+void timers::stop_dead(bool (*is_dead)(const timer* t) noexcept) noexcept {
+  claim_each([is_dead](std::uintptr_t word) { return (word & k_weak) != 0 && is_dead(timer_of(word)); },
+             [](timer_slot& s, timer&) {
+               heap::maybe_delay("timer found dead");
+               make_zombie(s);
+               return true;
+             });
+}
+
 void timers::stop_all(void (*f)(timer& t) noexcept) noexcept {
-  claim_each([f](timer_slot& s, timer& t) {
+  claim_each(is_any, [f](timer_slot& s, timer& t) {
     f(t);
     make_zombie(s);
     return true;

@@ -17,6 +17,7 @@
 //   0 -> t                start; under the lock of the heap
 //   0 -> t|k_claimed      of the slot that a timer is moved to: before its old slot becomes 0
 //   t -> t|k_claimed      by who stops, fires, resets or moves the timer: only they look into t, and into the slot
+//   (t with k_weak, for as long as the slot names it, if the timer is weak)
 //   t|k_claimed -> 0      a one-shot timer was fired (its entry is gone: the slot is freed), or the timer was stopped
 //                         or moved (a zombie: whoever takes the entry out of the heap frees the slot)
 //   t|k_claimed -> t      a periodic timer was fired; the timer was put off; nothing was done
@@ -34,6 +35,11 @@
 // Timers of equal times fire in the order in which they were started, as long as they are in one heap and were not
 // reset; in random order if the heap is made so. Times are ns of the monotonic clock (sched/futex.h).
 //
+// A weak timer lies in a collected object that the heap does not keep. Between the end of marking and the first sweep
+// the collector calls stop_dead, which stops those whose objects are not marked. A claimed one is waited for, so what
+// is fired at that moment has ended before its object goes. Nobody starts such a timer any more, for it is unreachable,
+// and one that somebody starts meanwhile is reachable, so it is marked.
+//
 // The gc layer may assume: a timer is in for_each from before start returns until stop returns true, or until its
 // function (of a one-shot timer) has returned. The heap tells nobody of a change, so while a cycle marks, who starts a
 // timer that lives in a collected object shades it, and so does the function of one that hands it on. A timer that was
@@ -41,7 +47,9 @@
 //
 // Rejected: an index of its entry in each timer, for a removal at once (every step of a sift writes to a timer far
 // away: at a million timers a cache miss each); a zombie flag in the timer (the record could not be freed, and records
-// lie on stacks); a full rebuild of the heap to clean it (milliseconds under the lock at a million).
+// lie on stacks); a full rebuild of the heap to clean it (milliseconds under the lock at a million); a destructor that
+// stops a timer whose object is dead (each object had to be armed, kept for one more cycle, queued and destroyed, which
+// was most of what a timer cost that was stopped long before; a look at each slot costs a cycle some nanoseconds).
 #pragma once
 #include <atomic>
 #include <cstddef>
@@ -64,13 +72,14 @@ struct timer {
   // whom it wakes: then waking is the last thing that the function does with `t`. It must not stop or reset `t` itself.
   using function = void (*)(timer& t, std::int64_t now);
 
-  constexpr explicit timer(function f = nullptr) noexcept : call(f) {}
+  constexpr explicit timer(function f = nullptr, bool weak = false) noexcept : call(f), is_weak(weak) {}
   timer(const timer&) = delete;
   timer& operator=(const timer&) = delete;
 
   function call;                           // constant while the timer is active
   std::int64_t period = 0;                 // 0: one shot. Written by start and reset
   std::atomic<timer_slot*> slot{nullptr};  // of the last start; owner: timers
+  const bool is_weak;                      // see the head comment
 };
 
 // A slot of a heap; sched/timers.cc.
@@ -108,8 +117,9 @@ class timers {
   timer_change start(timer& t, std::int64_t when, std::int64_t period = 0) noexcept CAIRN_EXCLUDES(lock_);
 
   // True: it was active, and will not fire (again). In either case its function is not running when this returns, and
-  // nobody but the caller touches the timer from then on. Whichever heap it is in.
-  static bool stop(timer& t) noexcept;
+  // nobody but the caller touches the timer from then on. Whichever heap it is in. `own`: the heap of the caller's P,
+  // which for its timers is cheaper; null: of any.
+  static bool stop(timer& t, timers* own = nullptr) noexcept;
 
   // As stop and start, but of memory that fails nothing comes. A timer that is put off stays in its heap; else it
   // comes to this one.
@@ -131,6 +141,10 @@ class timers {
   // Stops all active timers, of a heap in which nobody starts any meanwhile, after f(t) of each. Waits for functions
   // that are running. The heap is empty then, but for zombies that would never have fired.
   void stop_all(void (*f)(timer& t) noexcept) noexcept CAIRN_EXCLUDES(lock_);
+
+  // Stops the weak timers of which is_dead(address) is true; see the head comment. Waits for functions that are
+  // running.
+  void stop_dead(bool (*is_dead)(const timer* t) noexcept) noexcept CAIRN_EXCLUDES(lock_);
 
   // Timers that will fire. Exact when nobody is inside a call; for the detection of deadlocks.
   std::size_t active() const noexcept;
@@ -164,13 +178,16 @@ class timers {
   };
   static constexpr std::uint32_t k_first_chunk = 128;
   static constexpr unsigned k_chunks = 24;
-  static constexpr std::uintptr_t k_claimed = 1;
+  static constexpr std::uintptr_t k_claimed = 1, k_weak = 2;
 
   static constexpr std::uint32_t chunk_slots(unsigned k) noexcept { return k_first_chunk << k; }
   static unsigned chunk_of(std::uint32_t slot) noexcept;
-  static timer* timer_of(std::uintptr_t word) noexcept { return reinterpret_cast<timer*>(word & ~k_claimed); }
+  static timer* timer_of(std::uintptr_t word) noexcept {
+    return reinterpret_cast<timer*>(word & ~(k_claimed | k_weak));
+  }
+  static std::uintptr_t word_of(const timer& t) noexcept;
   static timer_slot* claim(timer& t) noexcept;
-  static void make_zombie(timer_slot& s) noexcept;
+  static void make_zombie(timer_slot& s, timers* own = nullptr) noexcept;
 
   timer_slot& slot_at(std::uint32_t number) noexcept CAIRN_REQUIRES(lock_);
   timer_slot* take_slot() noexcept CAIRN_REQUIRES(lock_);
@@ -190,8 +207,8 @@ class timers {
   timer_slot* insert(timer& t, std::int64_t when, std::uintptr_t word) noexcept CAIRN_REQUIRES(lock_);
   timer_change take_over(timer_slot& from, timer& t, std::int64_t when) noexcept CAIRN_EXCLUDES(lock_);
 
-  template <class F>
-  bool claim_each(F&& f) noexcept CAIRN_EXCLUDES(lock_);
+  template <class W, class F>
+  bool claim_each(W&& is_wanted, F&& f) noexcept CAIRN_EXCLUDES(lock_);
   std::uint32_t next_order() noexcept CAIRN_REQUIRES(lock_);
   timer_slot* claim_due(std::int64_t now, int& steps) noexcept CAIRN_REQUIRES(lock_);
   bool arm_again(timer_slot& s, timer& t, std::int64_t now) noexcept CAIRN_REQUIRES(lock_);
@@ -199,8 +216,12 @@ class timers {
   // Written under the lock, the first also read without.
   std::atomic<std::int64_t> earliest_{k_never};
   std::atomic<std::uint32_t> count_{0};  // entries
-  // Added to before a zombie is made, taken from after it was removed: too high by those under way, never too low.
-  std::atomic<std::uint32_t> zombies_{0};
+  // Zombies made and removed, modulo 2^32. Counted before one is made, and after it was removed: the difference is too
+  // high by those under way, never too low. The first is of who has the heap's P, one after the other, so that it needs
+  // no locked instruction; the last is written under the lock.
+  std::atomic<std::uint32_t> made_by_owner_{0};
+  std::atomic<std::uint32_t> made_by_others_{0};
+  std::atomic<std::uint32_t> removed_{0};
   heap::lock lock_;
   const bool is_random_ = false;
   std::uint32_t order_ CAIRN_GUARDED_BY(lock_) = 0;  // the last one, or the state of the generator

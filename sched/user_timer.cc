@@ -40,13 +40,7 @@ static_assert(sizeof(std::chrono::steady_clock::time_point) == sizeof(std::int64
               std::is_same_v<std::chrono::steady_clock::duration, std::chrono::nanoseconds>);
 
 struct channel_timer {
-  channel_timer() noexcept;
-  ~channel_timer() {
-    runtime_section section;
-    timers::stop(timer);
-  }
-  channel_timer(const channel_timer&) = delete;
-  channel_timer& operator=(const channel_timer&) = delete;
+  explicit channel_timer(bool once) noexcept;
 
   time_line channel;
   user_timer timer;
@@ -68,11 +62,17 @@ user_timer& of(detail::timer_core& t) noexcept {
   return *std::launder(reinterpret_cast<user_timer*>(t.state));
 }
 
+// Of the calling thread's P; null: it has none. In a section.
+timers* own_heap() noexcept {
+  p* pp = own_p(*current());
+  return pp != nullptr ? &pp->timing : nullptr;
+}
+
 // Of the timer's clock: `b` is its bubble, or null.
 timers& nearest_heap(bubble* b) noexcept {
   if (b != nullptr) return b->timing;
-  p* pp = own_p(*current());
-  return (pp != nullptr ? *pp : *proc_at(0)).timing;
+  timers* own = own_heap();
+  return own != nullptr ? *own : proc_at(0)->timing;
 }
 
 // The object has no root of this timer's any more.
@@ -102,14 +102,14 @@ void fire_function(timer& fired, std::int64_t now) {
 // A full channel loses it.
 void fire_channel(timer& fired, std::int64_t now) { offer(*static_cast<user_timer&>(fired).channel, &now); }
 
-channel_timer::channel_timer() noexcept : timer(fire_channel, &channel.head) {}
+channel_timer::channel_timer(bool once) noexcept : timer(fire_channel, &channel.head, once) {}
 
 // With its lock, in a section. True: it was active, or what it has sent had not been received. It has its root still.
 bool take_back(user_timer& t) noexcept {
   bool was_active = timers::stop(t);
   heap::maybe_delay("user_timer.stop");
   std::int64_t stale = 0;
-  if (t.has_channel) was_active |= withdraw(*t.channel, &stale);
+  if (t.has_channel()) was_active |= withdraw(*t.channel, &stale);
   return was_active;
 }
 
@@ -126,9 +126,10 @@ bool start_user_timer(user_timer& t, std::int64_t when, std::int64_t period, bub
     t.call(t, time_in(b));
     return true;
   }
-  p* pp = own_p(*current());
-  const bool done = nearest_heap(b).start(t, when, period).done;
-  if (done && pp == nullptr && b == nullptr) rouse_sleeper();  // else the P's worker comes by
+  timers* own = own_heap();
+  timers& at = b != nullptr ? b->timing : own != nullptr ? *own : proc_at(0)->timing;
+  const bool done = at.start(t, when, period).done;
+  if (done && own == nullptr && b == nullptr) rouse_sleeper();  // else the P's worker comes by
   return done;
 }
 
@@ -144,12 +145,18 @@ bubble* home_of(const user_timer& t, const char* what) {
 }  // namespace
 
 user_timer::user_timer(timer::function fire, detail::closure* f) noexcept
-    : timer(fire), bubble(detail::own_bubble_id()), has_channel(false), function(f) {}
-user_timer::user_timer(timer::function fire, detail::chan_core* c) noexcept
-    : timer(fire), bubble(detail::own_bubble_id()), has_channel(true), channel(c) {}
+    : timer(fire), fires_once(true), bubble(detail::own_bubble_id()), function(f) {}
+user_timer::user_timer(timer::function fire, detail::chan_core* c, bool once) noexcept
+    : timer(fire, true), fires_once(once), bubble(detail::own_bubble_id()), channel(c) {}
 
 void abandon(timer& t) noexcept {
   if (t.call == fire_function) let_go(static_cast<user_timer&>(t));
+}
+
+// A P that goes gives its timers to the first one, which is looked at last: no timer is missed between two heaps.
+void stop_dead_timers(bool (*is_dead)(const timer* t) noexcept) noexcept {
+  for (int i = procs_made(); i-- > 0;) proc_at(i)->timing.stop_dead(is_dead);
+  for_each_bubble([is_dead](bubble& b) { b.timing.stop_dead(is_dead); });
 }
 
 }  // namespace cairn::sched
@@ -162,11 +169,23 @@ void init_function_timer(timer_core& t, closure* function) noexcept {
   ::new (t.state) user_timer(fire_function, function);
 }
 
-timer_core* make_channel_timer() {
-  return reinterpret_cast<timer_core*>(&new_object<channel_timer, false>()->timer);
+timer_core* start_channel_timer(std::chrono::nanoseconds d, std::chrono::nanoseconds period) {
+  self();
+  check_ending();
+  ensure_workers();
+  user_timer& t = new_object<channel_timer, false>(period.count() == 0)->timer;
+  bubble* b = own_bubble();
+  bool done = false;
+  {
+    runtime_section section;
+    done = start_user_timer(t, end_of(d, b), period.count(), b);
+  }
+  if (!done) throw std::bad_alloc();
+  check_ending();
+  return reinterpret_cast<timer_core*>(&t);
 }
 
-chan_core* channel_of(timer_core& t) noexcept { return of(t).has_channel ? of(t).channel : nullptr; }
+chan_core* channel_of(timer_core& t) noexcept { return of(t).has_channel() ? of(t).channel : nullptr; }
 
 bool reset_timer(timer_core& core, std::chrono::nanoseconds d, std::chrono::nanoseconds period) {
   self();
@@ -174,7 +193,7 @@ bool reset_timer(timer_core& core, std::chrono::nanoseconds d, std::chrono::nano
   ensure_workers();
   user_timer& t = of(core);
   bubble* b = home_of(t, "reset");
-  void** spare = !t.has_channel ? root_acquire(t.function) : nullptr;
+  void** spare = !t.has_channel() ? root_acquire(t.function) : nullptr;
   bool was_active = false, done = false;
   {
     runtime_section section;
@@ -194,6 +213,7 @@ namespace {
 
 bool stop(user_timer& t) {
   runtime_section section;
+  if (t.has_channel() && t.fires_once && timers::stop(t, own_heap())) return true;
   heap::lock_guard held(t.lock);
   if (!take_back(t)) return false;
   let_go(t);

@@ -39,8 +39,8 @@ struct timer_core {
 
 // In a part of the object that `function` begins, and not running yet.
 void init_function_timer(timer_core& t, closure* function) noexcept;
-// With a channel of times.
-timer_core* make_channel_timer();
+// With a channel of times, and running. Throws as reset_timer.
+timer_core* start_channel_timer(std::chrono::nanoseconds d, std::chrono::nanoseconds period);
 chan_core* channel_of(timer_core& t) noexcept;  // null: it has a function
 // Throws std::bad_alloc or std::system_error; then the timer does not run. `period` 0: it fires once.
 bool reset_timer(timer_core& t, std::chrono::nanoseconds d, std::chrono::nanoseconds period);
@@ -85,7 +85,8 @@ function_timer<F>* make_function_timer(X&& f) {
 class timer {
  public:
   // Sends the time to c(), d from now. Throws std::bad_alloc or std::system_error.
-  explicit timer(std::chrono::nanoseconds d) : core_(detail::make_channel_timer()) { reset(d); }
+  explicit timer(std::chrono::nanoseconds d)
+      : core_(detail::start_channel_timer(d, std::chrono::nanoseconds::zero())) {}
 
   // Null for a timer of after_func.
   recv_chan<std::chrono::steady_clock::time_point> c() const { return detail::times_of(*core_); }
@@ -118,7 +119,7 @@ struct detail::timer_access {
 class ticker {
  public:
   // Throws std::invalid_argument if d is not more than zero, and as timer.
-  explicit ticker(std::chrono::nanoseconds d) : core_(start(detail::make_channel_timer(), d)) {}
+  explicit ticker(std::chrono::nanoseconds d) : core_(detail::start_channel_timer(d, valid(d))) {}
 
   recv_chan<std::chrono::steady_clock::time_point> c() const { return detail::times_of(*core_); }
 
@@ -126,14 +127,13 @@ class ticker {
   void stop() const { detail::stop_timer(*core_); }
 
   // From now on every d. Throws as the constructor; then it ticks as before, or is stopped for lack of memory.
-  void reset(std::chrono::nanoseconds d) const { start(core_.get(), d); }
+  void reset(std::chrono::nanoseconds d) const { detail::reset_timer(*core_, d, valid(d)); }
 
  private:
-  static detail::timer_core* start(detail::timer_core* t, std::chrono::nanoseconds d) {
-    if (d <= std::chrono::nanoseconds::zero())
+  static std::chrono::nanoseconds valid(std::chrono::nanoseconds period) {
+    if (period <= std::chrono::nanoseconds::zero())
       throw std::invalid_argument("cairn::ticker: the period must be more than zero");
-    detail::reset_timer(*t, d, d);
-    return t;
+    return period;
   }
 
   gc_ptr<detail::timer_core> core_;

@@ -515,6 +515,164 @@ TEST(Timers, WhoIsWokenMayStartOrFreeTheRecordAtOnce) {
   EXPECT_TRUE(eventually([&] { return done.load() == 2; }));
 }
 
+// As one in a collected object: `condemned` is what the collector knows, and nobody may look into it once it is
+// `freed`.
+struct weak_one : timer {
+  weak_one() : timer(fire, true) {}
+  static void fire(timer& t, std::int64_t) {
+    auto& self = static_cast<weak_one&>(t);
+    self.fired.fetch_add(1);
+    heap::maybe_delay("weak timer fires");
+    if (self.freed.load()) ADD_FAILURE() << "a timer fires after its object was freed";
+  }
+  static bool is_dead(const timer* t) noexcept { return static_cast<const weak_one*>(t)->condemned.load(); }
+  std::atomic<bool> abandoned{false}, condemned{false}, freed{false};
+  std::atomic<int> fired{0};
+};
+
+TEST(Timers, StopDeadStopsTheDeadAmongTheWeak) {
+  timers heap;
+  weak_one dead, alive, stopped;
+  noting strong;
+  for (timer* t : {static_cast<timer*>(&dead), static_cast<timer*>(&alive), static_cast<timer*>(&stopped),
+                   static_cast<timer*>(&strong)})
+    EXPECT_TRUE(heap.start(*t, 100).done);
+  EXPECT_TRUE(timers::stop(stopped));
+  dead.condemned = stopped.condemned = true;
+  heap.stop_dead(weak_one::is_dead);
+  EXPECT_EQ(heap.active(), 2u);
+  EXPECT_FALSE(timers::stop(dead)) << "it is active";
+  EXPECT_EQ(run_all(heap, 100), timers::k_never);
+  EXPECT_EQ(dead.fired, 0);
+  EXPECT_EQ(alive.fired, 1);
+  EXPECT_EQ(strong.fired, 1);
+  EXPECT_EQ(heap.zombies(), 0u);
+}
+
+TEST(Timers, AWeakPeriodicTimerComesAgainUntilItIsDead) {
+  timers heap;
+  weak_one t;
+  EXPECT_TRUE(heap.start(t, 10, 10).done);
+  EXPECT_EQ(run_all(heap, 25), 30);
+  EXPECT_TRUE(heap.reset(t, 5, 10).done);
+  EXPECT_EQ(run_all(heap, 29), 35);
+  EXPECT_EQ(t.fired, 2);
+  t.condemned = true;
+  heap.stop_dead(weak_one::is_dead);
+  EXPECT_EQ(run_all(heap, 1000), timers::k_never);
+  EXPECT_EQ(t.fired, 2);
+}
+
+TEST(Timers, StopDeadWaitsForTheFunctionThatRuns) {
+  static std::atomic<bool> running, may_end, has_ended;
+  running = may_end = has_ended = false;
+  struct slow : timer {
+    slow()
+        : timer(
+              [](timer&, std::int64_t) {
+                running = true;
+                while (!may_end) std::this_thread::yield();
+                has_ended = true;
+              },
+              true) {}
+  } t;
+  timers heap;
+  EXPECT_TRUE(heap.start(t, 1).done);
+  crowd threads;
+  threads.add([&](const std::atomic<bool>&) { run_all(heap, 1); });
+  while (!running) std::this_thread::yield();
+  threads.add([&](const std::atomic<bool>&) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    may_end = true;
+  });
+  heap.stop_dead([](const timer*) noexcept { return true; });
+  EXPECT_TRUE(has_ended);
+  threads.end();
+}
+
+// Owners start timers and abandon some; a collector condemns what it finds abandoned, stops that in all heaps, the one
+// that takes the timers of the others last, and takes it for free.
+TEST(Timers, NoneFiresAfterItsObjectWasFreed) {
+  delays random_delays(10);
+  constexpr int k_heaps = 3, k_owners = 2;
+  timers heaps[k_heaps];
+  std::vector<std::vector<weak_one>> all(k_owners);
+  for (auto& of_owner : all) of_owner = std::vector<weak_one>(200);
+  std::atomic<int> freed{0};
+  crowd threads;
+  threads.add([&](const std::atomic<bool>& stop) {
+    while (!stop.load()) {
+      for (timers& heap : heaps) heap.run_due(now_ns());
+    }
+  });
+  threads.add([&](const std::atomic<bool>& stop) {
+    while (!stop.load()) {
+      for (int i = 1; i < k_heaps; ++i) EXPECT_TRUE(heaps[i].move_all_to(heaps[0]));
+      std::this_thread::yield();
+    }
+  });
+  threads.add([&](const std::atomic<bool>& stop) {
+    while (!stop.load()) {
+      for (auto& of_owner : all)
+        for (weak_one& t : of_owner) t.condemned = t.abandoned.load();
+      for (int i = k_heaps; i-- > 0;) heaps[i].stop_dead(weak_one::is_dead);
+      for (auto& of_owner : all)
+        for (weak_one& t : of_owner)
+          if (t.condemned) t.freed = true;
+      heap::maybe_delay("freed");
+      for (auto& of_owner : all)
+        for (weak_one& t : of_owner) {
+          if (!t.condemned) continue;
+          t.condemned = t.freed = false;
+          t.abandoned = false;
+          freed.fetch_add(1);
+        }
+    }
+  });
+  for (unsigned n = 0; n < k_owners; ++n) {
+    threads.add([&, n](const std::atomic<bool>& stop) {
+      std::mt19937 random(n);
+      while (!stop.load()) {
+        weak_one& t = all[n][random() % all[n].size()];
+        if (t.abandoned) continue;
+        const std::int64_t when = now_ns() + random() % 50'000;
+        switch (random() % 4) {
+          case 0:
+            timers::stop(t);
+            break;
+          case 1:
+            t.abandoned = true;
+            break;
+          default:
+            EXPECT_TRUE(heaps[random() % k_heaps].reset(t, when, random() % 2 * 20'000).done);
+        }
+      }
+    });
+  }
+  std::this_thread::sleep_for(test_seconds(1));
+  threads.end();
+  EXPECT_GT(freed, 100);
+  for (timers& heap : heaps) heap.stop_all([](timer&) noexcept {});
+  for (timers& heap : heaps) {
+    EXPECT_EQ(heap.active(), 0u);
+    EXPECT_EQ(heap.zombies(), 0u);
+  }
+}
+
+TEST(Timers, ZombiesOfTheOwnerAndOfOthersAreCountedTogether) {
+  timers heap, other;
+  std::vector<noting> all(40);
+  for (noting& t : all) heap.start(t, 100);
+  for (std::size_t i = 0; i < 30; ++i)
+    EXPECT_TRUE(timers::stop(all[i], i % 3 == 0 ? &heap : i % 3 == 1 ? &other : nullptr));
+  EXPECT_EQ(heap.zombies(), 30u);
+  EXPECT_EQ(other.zombies(), 0u);
+  EXPECT_EQ(heap.active(), 10u);
+  run_all(heap, 100);
+  EXPECT_EQ(heap.zombies(), 0u);
+  EXPECT_EQ(heap.active(), 0u);
+}
+
 TEST(Timers, FireExactlyOnceInAStormOfAll) {
   delays random_delays(10);
   constexpr std::size_t k_heaps = 3;

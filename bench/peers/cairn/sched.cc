@@ -89,6 +89,27 @@ static void micro() {
       wg.wait();
     });
   });
+  repeat(name("timer-create-stop"), "op", "ns", [] {
+    const int n = 2000000;
+    return timed(n, [] {
+      for (int i = 0; i < n; i++) {
+        const cairn::timer t(1h);
+        t.stop();
+      }
+    });
+  });
+  // 500,000 functions are called after 0 to 50 ms each; until the last one was.
+  repeat(name("timer-fire"), "op", "ns", [] {
+    const int n = 500000;
+    wait_group wg;
+    wg.add(n);
+    xorshift random{99};
+    return timed(n, [&] {
+      for (int i = 0; i < n; i++)
+        cairn::after_func(nanoseconds(random.next() % 50000000), [&] { wg.done(); });
+      wg.wait();
+    });
+  });
 }
 
 // ---- many that wait ----

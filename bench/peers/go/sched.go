@@ -148,6 +148,28 @@ func schedMicro() {
 		wg.Wait()
 		return since(t0) / n
 	})
+	reps(schedName("timer-create-stop"), "op", "ns", func() float64 {
+		const n = 2000000
+		t0 := time.Now()
+		for i := 0; i < n; i++ {
+			t := time.NewTimer(time.Hour)
+			t.Stop()
+		}
+		return since(t0) / n
+	})
+	// 500,000 functions are called after 0 to 50 ms each; until the last one was.
+	reps(schedName("timer-fire"), "op", "ns", func() float64 {
+		const n = 500000
+		var wg sync.WaitGroup
+		wg.Add(n)
+		r := rng(99)
+		t0 := time.Now()
+		for i := 0; i < n; i++ {
+			time.AfterFunc(time.Duration(r.next()%50e6), wg.Done)
+		}
+		wg.Wait()
+		return since(t0) / n
+	})
 }
 
 func benchSched() {
