@@ -40,7 +40,12 @@
 // wait ends a streak, so a mutex that many want at once gets no bias. bias_ is a word apart, for the reason that
 // rw_mutex.cc gives.
 //
-// Rejected: the mutex's number of waiters in the word, as Go has it, and handing it over by a word that stays
+// A CAS that fails costs as much as one that does not, so each is made after a look: the word's cache line was fetched
+// for bias_ already. So a lock and unlock is two locked instructions while there is a line, too.
+//
+// Rejected: to leave the mutex to the thread that has locked it last for a microsecond (two threads that did so took
+// longer for a turn than one that had it all the time, which is what comes of itself where stealing does not pay);
+// the mutex's number of waiters in the word, as Go has it, and handing it over by a word that stays
 // held. Both would have to be put right for a goroutine that is dropped while it waits, when the mutex may be
 // gone.
 #include <cstdlib>
@@ -195,8 +200,8 @@ void mutex::end_bias() noexcept {
 
 void mutex::lock_slow() {
   sched::take_long_way();
-  // At once first: it may be only that there was no short way.
-  if (lock_at_once() || take_before_called(state_) || spin_for(state_)) return;
+  // At once, too: it may be only that there was no short way.
+  if (take_before_called(state_) || lock_at_once() || spin_for(state_)) return;
   sched::place w(&state_, sched::wait_reason::mutex, sched::first_of_line);
   sched::enter_section();
   {

@@ -62,12 +62,14 @@ class mutex {
     if (bias_.load(std::memory_order_relaxed) != 0 && unlock_biased()) return true;
     std::uint32_t held = k_held;
     // From here on the mutex may be gone.
-    return state_.compare_exchange_strong(held, 0, std::memory_order_release, std::memory_order_relaxed);
+    return state_.load(std::memory_order_relaxed) == k_held &&
+           state_.compare_exchange_strong(held, 0, std::memory_order_release, std::memory_order_relaxed);
   }
   bool lock_free_word() noexcept {
     std::uint32_t free = 0;
     // Acquire, here and elsewhere: with the release of the unlock.
-    return state_.compare_exchange_strong(free, k_held, std::memory_order_acquire, std::memory_order_relaxed);
+    return state_.load(std::memory_order_relaxed) == 0 &&
+           state_.compare_exchange_strong(free, k_held, std::memory_order_acquire, std::memory_order_relaxed);
   }
   // A streak: in its upper half, which thread's; in its lower half, how often that has locked it in a row.
   static std::uint32_t streak_of(const void* thread, std::uint32_t n) noexcept {
