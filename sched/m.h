@@ -52,6 +52,7 @@ struct m : heap::mcache {
   std::atomic<const void*> window{nullptr};
   // What it has locked for reading. Stays with the record: who uses that next goes on with it.
   read_counts reads;
+  std::uint32_t fenced_reads = 0;  // sched/rw_mutex.cc; of the thread
 
   // ---- what the gc layer reads of a thread that is stopped, held, or the caller itself
   // The stack from saved_sp up to stack_high holds everything that the thread can reach, registers included.

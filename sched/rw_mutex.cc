@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
 //
-// The mutex of readers and writers. Its word: the number of readers that hold it, times 4; k_writer, held by a
-// writer; k_line, somebody may stand in line. Readers count themselves by an addition, and take that back if
-// one of the two bits was there; a writer takes 0 by a CAS. Everything else happens under the lock of the hall.
+// The mutex of readers and writers. Its word: the number of readers that hold it, times 8; k_writer, held by a
+// writer; k_line, somebody may stand in line; k_called, only readers may, the first of whom has been called and is
+// not here yet. Readers count themselves by an addition, and take that back if one of the first two bits was there; a
+// writer takes 0 by a CAS. Everything else happens under the lock of the hall.
 //
 // There are two lines, of readers and of writers, in the hall of the word. A reader gets in line if a writer has the
 // mutex or stands in line. When a writer unlocks, the readers that are in line then are admitted: they go before any
@@ -16,7 +17,8 @@
 // somebody in line is called that may go or, if it may not, knows who has come before. These changes are: a
 // writer unlocks; the count comes to 0 with k_line set, be it by an unlock or by a reader that takes its
 // addition back; an admitted reader goes in, or a waiter gives up. A waiter that is called in vain stays where
-// it is. The count is not 0 while a reader holds it, and who brings it to 0 sees k_line, which a writer sets,
+// it is. With k_called alone nobody has to be called: others may read meanwhile as if there were no line. The count is
+// not 0 while a reader holds it, and who brings it to 0 sees k_line, which a writer sets,
 // by an operation on the same word, before it waits.
 //
 // The bias. Two locked instructions on one word are what reading costs, and with many processors it costs them all
@@ -35,7 +37,7 @@
 //                                        windows on the mutex: the tables' counts are added and k_unknown is taken
 //                                        off by one addition
 //
-// k_unknown is 2^29 readers that there are not. As long as any readers may be counted in tables it is in the word: so
+// k_unknown is 2^28 readers that there are not. As long as any readers may be counted in tables it is in the word: so
 // that is not 0, and no writer takes it; who unlocks by the ordinary subtraction is not the last one, and does not
 // look at who waits. Nor need he, for nobody does: k_line is set under the lock of the hall, by who has ended the
 // bias before, and a bias begins only without it. When k_unknown goes the number is exact, and the lock is still held.
@@ -54,6 +56,16 @@
 // some are lost does no harm. bias_ is a word apart because a look at the word that the last locked instruction was
 // on takes half as long as another one.
 //
+// The fenced bias. Where a write comes every hundred reads that never pays; but readers on two processors who count
+// themselves in one word wait for its cache line most of the time. So when readers have met there often enough a bias
+// begins in which their windows are fenced (window.h). A read costs as many locked instructions then as by the word,
+// but on the thread's own memory, and who ends the bias makes no fence for others. bias_ says which kind it is, by
+// its bit 0. Who goes by a plain window counts himself only in a plain bias; a fenced window will do for both.
+//
+// Of a fenced bias nobody counts the reads in common: each thread adds its own to reads_ now and then, and who
+// finds them enough for a plain bias puts that in the fenced one's place. A fenced bias that did not last was
+// not worth it: it takes many more meetings until the next one.
+//
 // Rejected: as Go, the readers that wait counted in the word, and let in by the writer's one addition: a
 // goroutine that is dropped while it waits would have to take itself off, when the mutex may be gone.
 #include "cairn/sync/rw_mutex.h"
@@ -64,6 +76,7 @@
 
 #include "cairn/detail/assert.h"
 #include "heap/delay.h"
+#include "heap/pause.h"
 #include "sched/futex.h"
 #include "sched/line.h"
 #include "sched/message.h"
@@ -74,8 +87,13 @@
 namespace cairn::sync {
 namespace {
 
-constexpr std::uint32_t k_writer = 1, k_line = 2, k_reader = 4, k_unknown = std::uint32_t{1} << 31;
+constexpr std::uint32_t k_writer = 1, k_line = 2, k_called = 4, k_reader = 8,
+                        k_unknown = std::uint32_t{1} << 31;
 constexpr std::int32_t k_enough = 1 << 14, k_most_reads = 1 << 30;
+constexpr std::uint64_t k_fenced = 1;           // in bias_
+constexpr std::uint32_t k_fenced_reads = 4096;  // of a thread, until it adds them to reads_
+constexpr std::int32_t k_many_meetings = 256;
+constexpr std::int64_t k_short_ns = 500, k_ns_unit = 64;  // of `began_`
 constexpr std::int64_t k_starving_ns = 1'000'000;
 enum role : std::uint64_t { k_waits, k_admitted };  // place::amount of a reader
 
@@ -105,12 +123,18 @@ struct lines {
     sched::place* w = writer();
     return w == nullptr || is_reader_admitted() ? reader() : w;
   }
-  // k_line, if there is anybody but `w`.
+  static bool has_others(const sched::place* first, const sched::place* w) noexcept {
+    return first != nullptr && (first != w || first->next != first);
+  }
+  // The bit for those in line but `w`, while a writer has the mutex.
   std::uint32_t others(const sched::place* w) const noexcept {
-    const auto has_others = [w](const sched::place* first) {
-      return first != nullptr && (first != w || first->next != first);
-    };
-    return has_others(reader()) || has_others(writer()) ? k_line : 0;
+    return has_others(reader(), w) || has_others(writer(), w) ? k_line : 0;
+  }
+  // The same while none has it.
+  std::uint32_t others_of_reader(const sched::place* w) const noexcept {
+    const sched::place* first = reader();
+    const bool is_called = first != nullptr && first != w && !first->asleep && writer() == nullptr;
+    return is_called ? k_called : others(w);
   }
 };
 
@@ -128,8 +152,8 @@ bool take_as_writer(word_type& word, const lines& at, const sched::place* w) noe
                        (first == nullptr || first == w || sched::now_ns() - first->since < k_starving_ns);
   std::uint32_t state = word.load(std::memory_order_relaxed);
   for (;;) {
-    const bool fits = in_turn && (state & ~k_line) == 0;
-    const std::uint32_t wanted = fits ? k_writer | at.others(w) : state | k_line;
+    const bool fits = in_turn && (state & ~(k_line | k_called)) == 0;
+    const std::uint32_t wanted = fits ? k_writer | at.others(w) : (state & ~k_called) | k_line;
     if (!fits && (wanted == state || w == nullptr)) return false;
     // Acquire: with the unlocks.
     if (word.compare_exchange_weak(state, wanted, std::memory_order_acquire, std::memory_order_relaxed))
@@ -144,8 +168,8 @@ bool take_as_reader(word_type& word, const lines& at, const sched::place* w, boo
   std::uint32_t state = word.load(std::memory_order_relaxed);
   for (;;) {
     const bool fits = in_turn && (state & k_writer) == 0;
-    const std::uint32_t without = (state - counted) & ~k_line;
-    const std::uint32_t wanted = fits ? (without + k_reader) | at.others(w) : without | k_line;
+    const std::uint32_t without = (state - counted) & ~(k_line | k_called);
+    const std::uint32_t wanted = fits ? (without + k_reader) | at.others_of_reader(w) : without | k_line;
     if (!fits && (wanted == state || w == nullptr)) return false;
     // Acquire: with the writers' unlock. Release: of a reader that is not counted any more nothing is to be seen, but
     // others' unlocks came before.
@@ -162,6 +186,48 @@ bool take_as_reader(word_type& word, const lines& at, const sched::place* w, boo
   report("unlock_shared() of a mutex that is not locked for reading");
 }
 
+// Whoever holds it may run on another processor and be done soon. Not while somebody stands in line: it would be no use
+// to come before those who sleep already.
+constexpr int k_pauses = 40;
+bool may_spin() noexcept { return sched::proc_limit() > 1 || sched::parkable() == nullptr; }
+
+// For a writer.
+bool spin_for(word_type& word) noexcept {
+  if (!may_spin()) return false;
+  for (int k = 0; k < k_pauses; ++k) {
+    std::uint32_t state = word.load(std::memory_order_relaxed);
+    // Acquire: with the unlocks.
+    if (state == 0 &&
+        word.compare_exchange_strong(state, k_writer, std::memory_order_acquire, std::memory_order_relaxed))
+      return true;
+    if ((state & (k_line | k_called | k_unknown)) != 0) return false;
+    heap::cpu_relax();
+  }
+  return false;
+}
+
+// For a reader that the word counts already: true if no writer has it any more.
+bool spin_for_readers(const word_type& word) noexcept {
+  if (!may_spin()) return false;
+  for (int k = 0; k < k_pauses; ++k) {
+    const std::uint32_t state = word.load(std::memory_order_acquire);  // with the writers' unlock
+    if ((state & k_line) != 0) return false;
+    if ((state & k_writer) == 0) return true;
+    heap::cpu_relax();
+  }
+  return false;
+}
+
+// Nobody stands in line: readers that spin are counted already. Release: with all that take it.
+bool unlock_without_line(word_type& word) noexcept {
+  std::uint32_t state = word.load(std::memory_order_relaxed);
+  while ((state & (k_writer | k_line | k_called)) == k_writer)
+    if (word.compare_exchange_weak(state, state - k_writer, std::memory_order_release,
+                                   std::memory_order_relaxed))
+      return true;
+  return false;
+}
+
 // Of a word with k_unknown: how many readers it counts itself.
 std::int64_t readers_in(std::uint32_t word) noexcept {
   return (std::int64_t{word} - std::int64_t{k_unknown}) / k_reader;
@@ -175,38 +241,20 @@ std::int32_t reads_for(std::int64_t ns) noexcept {
   return static_cast<std::int32_t>(std::clamp<std::int64_t>(ns * k_reads_per_ns, k_enough, k_most_reads));
 }
 
-// Under the lock of the hall: if there is a bias, brings all readers into the word.
-void end_bias(word_type& word, bias_type& bias, std::atomic<std::int32_t>& reads) noexcept {
-  const std::uint64_t number = bias.load(std::memory_order_relaxed);
-  if (number == 0) return;
-  const std::int64_t start = sched::now_ns();
-  bias.store(0, std::memory_order_relaxed);  // before the fence
-  heap::maybe_delay("rw_mutex.ending");
-  sched::fence_other_threads();
-  std::uint32_t readers = 0;
-  sched::for_each_record([&](sched::m& other) {
-    sched::await_window(other, &word);
-    readers += static_cast<std::uint32_t>(other.reads.collect(number));
-  });
-  heap::maybe_delay("rw_mutex.ended");
-  reads.store(k_enough - reads_for(sched::now_ns() - start), std::memory_order_relaxed);
-  // Release: what the windows' ends have published.
-  const std::uint32_t before = word.fetch_add(readers * k_reader - k_unknown, std::memory_order_acq_rel);
-  if (readers_in(before) + std::int64_t{readers} < 0) report_not_read();
-}
+std::uint32_t in_units(std::int64_t ns) noexcept { return static_cast<std::uint32_t>(ns / k_ns_unit); }
 
 // What is done in a window on the mutex.
 auto counting(sched::m& self, const bias_type& bias) noexcept {
   return [&self, &bias] {
-    // Acquire: with the release in bias_reads().
+    // Acquire: with the release in begin_bias().
     const std::uint64_t number = bias.load(std::memory_order_acquire);
-    return number != 0 && self.reads.add(number);
+    return number != 0 && (number & k_fenced) == 0 && self.reads.add(number);
   };
 }
 auto uncounting(sched::m& self, const bias_type& bias) noexcept {
   return [&self, &bias] {
     const std::uint64_t number = bias.load(std::memory_order_acquire);  // as above
-    return number != 0 && self.reads.take(number);
+    return number != 0 && (number & k_fenced) == 0 && self.reads.take(number);
   };
 }
 
@@ -214,13 +262,14 @@ auto uncounting(sched::m& self, const bias_type& bias) noexcept {
 
 void rw_mutex::lock_slow() {
   sched::take_long_way();
+  if (spin_for(state_)) return;
   sched::place w(writers_of(&state_), sched::hall_of(&state_), sched::wait_reason::rw_mutex_write,
                  heir_of_writer);
   const lines at{w.home, &state_};
   sched::enter_section();
   {
     heap::lock_guard held(w.home.lock);
-    end_bias(state_, bias_, reads_);
+    end_bias();
     // From here on k_line keeps a new one away, as long as this one waits.
     if (!take_as_writer(state_, at, &w)) {
       w.since = sched::now_ns();
@@ -239,13 +288,13 @@ bool rw_mutex::try_lock_slow() {
   sched::runtime_section section;
   sched::hall& h = sched::hall_of(&state_);
   heap::lock_guard held(h.lock);
-  end_bias(state_, bias_, reads_);
+  end_bias();
   return take_as_writer(state_, {h, &state_}, nullptr);
 }
 
 void rw_mutex::unlock_slow() {
-  bool was_held = false;
-  {
+  bool was_held = unlock_without_line(state_);
+  if (!was_held) {
     sched::runtime_section section;
     sched::hall& h = sched::hall_of(&state_);
     const lines at{h, &state_};
@@ -263,9 +312,10 @@ void rw_mutex::unlock_slow() {
         }
         heap::maybe_delay("rw_mutex.unlock");
         next = call(at.next());
-        // Release: with who takes it. From here on the mutex may be gone. Nobody else changes the two bits meanwhile.
-        const std::uint32_t gone = at.others(nullptr) != 0 ? k_writer : k_writer | k_line;
-        state_.fetch_and(~gone, std::memory_order_release);
+        // Nobody else changes the three bits meanwhile. Release: with who takes it. From here on the mutex may be gone.
+        constexpr std::uint32_t k_bits = k_writer | k_line | k_called;
+        const std::uint32_t had = state_.load(std::memory_order_relaxed) & k_bits;
+        state_.fetch_add(at.others_of_reader(nullptr) - had, std::memory_order_release);
       }
     }
     next.deliver();
@@ -274,29 +324,124 @@ void rw_mutex::unlock_slow() {
   sched::check_ending();  // not before: nobody else would unlock it
 }
 
-// By a reader, which the word counts, after k_enough reads.
-void rw_mutex::bias_reads() noexcept {
+// Under the lock of the hall: if there is a bias, brings all readers into the word.
+void rw_mutex::end_bias() noexcept {
+  const std::uint64_t former = bias_.load(std::memory_order_relaxed);
+  if (former == 0) return;
+  const bool was_fenced = (former & k_fenced) != 0;
+  const std::int64_t start = sched::now_ns();
+  // Before the fence; for fenced windows both are in the one order of all.
+  bias_.store(0, std::memory_order_seq_cst);
+  heap::maybe_delay("rw_mutex.ending");
+  if (was_fenced) std::atomic_thread_fence(std::memory_order_seq_cst);
+  else sched::fence_other_threads();
+  std::uint32_t readers = 0;
+  sched::for_each_record([&](sched::m& other) {
+    sched::await_window(other, &state_);
+    readers += static_cast<std::uint32_t>(other.reads.collect(former & ~k_fenced));
+  });
+  heap::maybe_delay("rw_mutex.ended");
+  learn_from_bias(was_fenced, start);
+  // Release: what the windows' ends have published.
+  const std::uint32_t before = state_.fetch_add(readers * k_reader - k_unknown, std::memory_order_acq_rel);
+  if (readers_in(before) + std::int64_t{readers} < 0) report_not_read();
+}
+
+// When the next one is worth it, the last one's end having begun at `start`. Relaxed, all of it: hints.
+void rw_mutex::learn_from_bias(bool was_fenced, std::int64_t start) noexcept {
+  if (!was_fenced) {
+    reads_.store(k_enough - reads_for(sched::now_ns() - start), std::memory_order_relaxed);
+    return;
+  }
+  const std::uint32_t lasted = in_units(start) - began_.load(std::memory_order_relaxed);
+  const bool was_short = lasted < k_short_ns / k_ns_unit && !sched::are_delays_on();
+  meetings_.store(was_short ? -k_many_meetings : 0, std::memory_order_relaxed);
+}
+
+// By a reader that the word counts, or that has just been brought into it; under the lock of the hall.
+void rw_mutex::begin_bias(bool fenced) noexcept {
   static std::atomic<std::uint64_t> biases{0};  // relaxed: each is used once
+  const bool has_fence = fenced || sched::has_fence_for_all.load(std::memory_order_relaxed);
+  // Without a fence too: it is there only once the first P is, and a mutex may have been read often before.
+  if (!fenced) reads_.store(0, std::memory_order_relaxed);
+  // Relaxed: while it is held for reading the two bits and bias_ change under the lock only.
+  if (!has_fence || bias_.load(std::memory_order_relaxed) != 0 ||
+      (state_.load(std::memory_order_relaxed) & (k_writer | k_line | k_called)) != 0)
+    return;
+  // Acquire, for those who see the bias: what writers released.
+  state_.fetch_add(k_unknown, std::memory_order_acquire);
+  heap::maybe_delay("rw_mutex.bias");
+  began_.store(in_units(sched::now_ns()), std::memory_order_relaxed);
+  const std::uint64_t number = (biases.fetch_add(1, std::memory_order_relaxed) + 1) *
+                               sched::read_counts::k_one_bias;
+  // Release: with those who count themselves. The one order, for fenced windows.
+  bias_.store(number | (fenced ? k_fenced : 0), std::memory_order_seq_cst);
+}
+
+bool rw_mutex::is_bias_due(bool has_met, bool& fenced) noexcept {
+  if (bias_.load(std::memory_order_relaxed) != 0) return false;
+  fenced = reads_.load(std::memory_order_relaxed) < k_enough;
+  if (!fenced) return true;
+  if (!has_met || sched::proc_limit() == 1) return false;
+  const std::int32_t n = meetings_.load(std::memory_order_relaxed) + 1;
+  meetings_.store(n, std::memory_order_relaxed);
+  return n > 0;
+}
+
+// By a reader that the word counts: after k_enough reads, or `has_met` others there.
+void rw_mutex::bias_reads(bool has_met) noexcept {
+  bool fenced = false;
+  if (!is_bias_due(has_met, fenced)) return;
   sched::runtime_section section;
   sched::hall& h = sched::hall_of(&state_);
   if (!h.lock.try_lock()) return;
-  const bool has_fence = sched::has_fence_for_all.load(std::memory_order_relaxed);
-  // Without a fence too: it is there only once the first P is, and a mutex may have been read often before.
-  reads_.store(0, std::memory_order_relaxed);
-  // Relaxed: while it is held for reading the two bits and bias_ change under the lock only.
-  if (has_fence && bias_.load(std::memory_order_relaxed) == 0 &&
-      (state_.load(std::memory_order_relaxed) & (k_writer | k_line)) == 0) {
-    // Acquire, for those who see the bias: what writers released.
-    state_.fetch_add(k_unknown, std::memory_order_acquire);
-    heap::maybe_delay("rw_mutex.bias");
-    // Release: with those who count themselves.
-    bias_.store((biases.fetch_add(1, std::memory_order_relaxed) + 1) * sched::read_counts::k_one_bias,
-                std::memory_order_release);
+  begin_bias(fenced);
+  h.lock.unlock();
+}
+
+// By a reader that has come by the fenced bias.
+void rw_mutex::count_fenced_reads() noexcept {
+  const std::int32_t n = reads_.load(std::memory_order_relaxed) + static_cast<std::int32_t>(k_fenced_reads);
+  reads_.store(n, std::memory_order_relaxed);
+  if (n < k_enough) return;
+  sched::runtime_section section;
+  sched::hall& h = sched::hall_of(&state_);
+  if (!h.lock.try_lock()) return;
+  if ((bias_.load(std::memory_order_relaxed) & k_fenced) != 0) {
+    end_bias();
+    begin_bias(false);
   }
   h.lock.unlock();
 }
 
+bool rw_mutex::lock_shared_fenced() noexcept {
+  auto& self = *static_cast<sched::m*>(detail::this_cache());
+  bool is_due = false;
+  const bool is_done = sched::in_answered_window<sched::window_kind::fenced>(
+      self, &state_, [this, &self, &is_due] {
+        const std::uint64_t number = bias_.load(std::memory_order_seq_cst);  // with begin_bias() and end_bias()
+        if (number == 0 || !self.reads.add(number & ~k_fenced)) return false;
+        is_due = ++self.fenced_reads % k_fenced_reads == 0;
+        return true;
+      });
+  if (is_due) [[unlikely]]
+    count_fenced_reads();
+  return is_done;
+}
+
+bool rw_mutex::unlock_shared_fenced() noexcept {
+  auto& self = *static_cast<sched::m*>(detail::this_cache());
+  return sched::in_answered_window<sched::window_kind::fenced>(
+             self, &state_,
+             [this, &self] {
+               const std::uint64_t number = bias_.load(std::memory_order_seq_cst);  // as above
+               return number != 0 && self.reads.take(number & ~k_fenced);
+             }) ||
+         unlock_other_reader();
+}
+
 bool rw_mutex::lock_shared_biased() noexcept {
+  if ((bias_.load(std::memory_order_relaxed) & k_fenced) != 0) return lock_shared_fenced();
   auto& self = *static_cast<sched::m*>(detail::this_cache());
   return sched::in_answered_window(self, &state_, counting(self, bias_));
 }
@@ -305,6 +450,7 @@ bool rw_mutex::unlock_shared_biased() noexcept {
   auto& self = *static_cast<sched::m*>(detail::this_cache());
   if (&self == &sched::nobody) [[unlikely]]
     return unlock_other_reader();
+  if ((bias_.load(std::memory_order_relaxed) & k_fenced) != 0) return unlock_shared_fenced();
   if (sched::are_delays_on()) [[unlikely]]
     return unlock_shared_delayed();
   bool must_answer = false;
@@ -334,13 +480,14 @@ bool rw_mutex::unlock_other_reader() noexcept {
   sched::runtime_section section;
   sched::hall& h = sched::hall_of(&state_);
   heap::lock_guard held(h.lock);
-  end_bias(state_, bias_, reads_);
+  end_bias();
   return false;
 }
 
 void rw_mutex::begin_shared() { sched::take_long_way(); }
 
 void rw_mutex::lock_shared_slow() {
+  if (spin_for_readers(state_)) return;
   sched::place w(readers_of(&state_), sched::wait_reason::rw_mutex_read, heir_of_reader);
   const lines at{w.home, &state_};
   sched::wake_up next;
@@ -350,7 +497,7 @@ void rw_mutex::lock_shared_slow() {
     if (!take_as_reader(state_, at, &w, true)) {
       w.home.append(w);
       // Its count, which is gone now, may have kept a writer out. Relaxed: who else brings it to 0 looks too.
-      if ((state_.load(std::memory_order_relaxed) & ~k_line) == 0) next = call(at.next());
+      if ((state_.load(std::memory_order_relaxed) & ~(k_line | k_called)) == 0) next = call(at.next());
       do {
         if (next.g != nullptr || next.word != nullptr) {
           w.home.lock.unlock();

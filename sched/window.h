@@ -14,6 +14,9 @@
 // then the window is seen open. So after the wait nobody does anything by that permission, and whoever did has done
 // it visibly.
 //
+// A fenced window is opened by an exchange instead, and the look is sequentially consistent: then who withdraws makes
+// that fence himself, on his own processor, and none for others. For permissions that are withdrawn often.
+//
 // A window is opened in a section: nobody is frozen or stopped in one. It waits for nothing and opens no other one,
 // so whoever waits for its end waits for a few instructions, or for the kernel to give the thread its processor
 // again. Where the kernel has no such fence nobody gives permissions (has_fence_for_all).
@@ -48,10 +51,13 @@ class window {
 };
 
 // A section and a window in one, at depth 0, for where each instruction counts.
+enum class window_kind { plain, fenced };
+template <window_kind kind = window_kind::plain>
 inline void open_window(m& self, const void* on) noexcept {
   self.depth.store(1, std::memory_order_relaxed);
   std::atomic_signal_fence(std::memory_order_seq_cst);  // nothing of the section before its start
-  self.window.store(on, std::memory_order_relaxed);
+  if constexpr (kind == window_kind::fenced) self.window.exchange(on, std::memory_order_seq_cst);
+  else self.window.store(on, std::memory_order_relaxed);
   std::atomic_signal_fence(std::memory_order_seq_cst);  // as in the constructor above
 }
 // False: a request has come meanwhile, which is to be answered at once, by answer_deferred().
@@ -64,11 +70,11 @@ inline void open_window(m& self, const void* on) noexcept {
 
 // f() in such a window. `must_answer`: a request has come meanwhile, and waits. Written by who inlines it, so that
 // nothing but what hardly ever happens follows the window's end.
-template <bool is_delayed, class F>
+template <bool is_delayed, window_kind kind = window_kind::plain, class F>
 [[gnu::always_inline]] inline bool in_window(m& self, const void* on, bool& must_answer, F f) noexcept {
   if (is_delayed)
     CAIRN_ASSERT(self.depth.load(std::memory_order_relaxed) == 0, "it is locked inside a runtime section");
-  open_window(self, on);
+  open_window<kind>(self, on);
   if (is_delayed) heap::maybe_delay("window.opened");
   const bool is_done = f();
   if (is_delayed) heap::maybe_delay("window.closing");
@@ -79,20 +85,20 @@ template <bool is_delayed, class F>
   detail_m::answer_deferred(self);
   return is_done;
 }
-template <class F>
+template <window_kind kind = window_kind::plain, class F>
 [[gnu::cold, gnu::noinline]] bool in_delayed_window(m& self, const void* on, F f) noexcept {
   bool must_answer = false;
-  const bool is_done = in_window<true>(self, on, must_answer, f);
+  const bool is_done = in_window<true, kind>(self, on, must_answer, f);
   return must_answer ? answer_after(self, is_done) : is_done;
 }
 inline bool are_delays_on() noexcept { return heap::delays.permille.load(std::memory_order_relaxed) != 0; }
 // The same, and has answered on return.
-template <class F>
+template <window_kind kind = window_kind::plain, class F>
 [[gnu::always_inline]] inline bool in_answered_window(m& self, const void* on, F f) noexcept {
   if (are_delays_on()) [[unlikely]]
-    return in_delayed_window(self, on, f);
+    return in_delayed_window<kind>(self, on, f);
   bool must_answer = false;
-  const bool is_done = in_window<false>(self, on, must_answer, f);
+  const bool is_done = in_window<false, kind>(self, on, must_answer, f);
   if (must_answer) [[unlikely]]
     return answer_after(self, is_done);
   return is_done;

@@ -21,9 +21,43 @@ using sync::wait_group;
 
 TEST(Pool, OfNothingGivesNothing) {
   sync::pool<cell> p;
-  EXPECT_EQ(p.get(), nullptr);
+  EXPECT_EQ(p.try_get(), nullptr);
   p.put(nullptr);
+  EXPECT_EQ(p.try_get(), nullptr);
+}
+
+TEST(Pool, MakesADefaultOneIfItIsNotToldHow) {
+  struct page {
+    int bytes[32] = {1};
+  };
+  sync::pool<page> p;
+  cairn::gc_ptr<page> a = p.get(), b = p.get();
+  ASSERT_NE(a, nullptr);
+  EXPECT_NE(a, b);
+  EXPECT_EQ(b->bytes[0], 1);
+  p.put(a);
+  EXPECT_EQ(p.get(), a);
+  EXPECT_NE(p.get(), nullptr);
+}
+
+TEST(Pool, OfWhatCannotBeMadeOfNothingGivesNothingByItself) {
+  struct number {
+    explicit number(int n) : n(n) {}
+    int n;
+  };
+  sync::pool<number> p;
   EXPECT_EQ(p.get(), nullptr);
+  p.put(cairn::make_gc<number>(7));
+  EXPECT_EQ(p.get()->n, 7);
+  EXPECT_EQ(p.get(), nullptr);
+}
+
+TEST(Pool, OnlyGetMakes) {
+  sync::pool<cell> p([] { return make_cell(3); });
+  EXPECT_EQ(p.try_get(), nullptr);
+  p.put(make_cell(4));
+  EXPECT_TRUE(p.try_get()->is(4));
+  EXPECT_TRUE(p.get()->is(3));
 }
 
 TEST(Pool, MakesWhatItHasNot) {
@@ -59,11 +93,11 @@ TEST(Pool, GivesBackAllThatWasPutIn) {
         thread.join();
         std::set<std::uint64_t> seen;
         for (std::size_t i = 0; i <= n; ++i) {
-          cairn::gc_ptr<cell> c = p.get();
+          cairn::gc_ptr<cell> c = p.try_get();
           ASSERT_NE(c, nullptr) << i << " of " << n;
           EXPECT_TRUE(seen.insert(c->id).second);
         }
-        EXPECT_EQ(p.get(), nullptr);
+        EXPECT_EQ(p.try_get(), nullptr);
       }
     });
 }
@@ -84,7 +118,7 @@ TEST(Pool, TakesFromOthers) {
       });
     all.wait();
     std::size_t found = 0;
-    while (p.get() != nullptr) ++found;
+    while (p.try_get() != nullptr) ++found;
     EXPECT_GE(found, 8 * k_each - 3);
   });
 }
@@ -106,7 +140,7 @@ TEST(Pool, IsEmptiedInTwoSteps) {
       std::size_t kept = 0;
       cairn::spawn([&] {
         for (const auto& w : put) kept += w.lock() != nullptr;
-        while (p.get() != nullptr) {
+        while (p.try_get() != nullptr) {
         }
       }).get();
       // All, unless another cycle came by itself.
@@ -126,10 +160,10 @@ TEST(Pool, IsEmptiedInTwoSteps) {
       EXPECT_LE(left, 3u);  // a stale word on a stack may keep some
       EXPECT_LE(left, 3u);
       std::size_t found = 0;
-      while (p.get() != nullptr) ++found;
+      while (p.try_get() != nullptr) ++found;
       EXPECT_EQ(found, 0u);
       p.put(make_cell(1));
-      EXPECT_TRUE(p.get()->is(1));
+      EXPECT_TRUE(p.try_get()->is(1));
     });
 }
 
@@ -206,7 +240,7 @@ TEST(Pool, FollowsTheNumberOfProcs) {
         for (int k = 0; k < 50; ++k) {
           p.put(make_cell(2));
           cairn::yield();
-          if (cairn::gc_ptr<cell> c = p.get(); c != nullptr && !c->is(1) && !c->is(2)) ADD_FAILURE();
+          if (cairn::gc_ptr<cell> c = p.try_get(); c != nullptr && !c->is(1) && !c->is(2)) ADD_FAILURE();
         }
       });
     all.wait();

@@ -11,6 +11,7 @@
 #include "cairn/detail/library_call.h"
 #include "cairn/detail/pool.h"
 #include "cairn/gc_ptr.h"
+#include "cairn/make_gc.h"
 
 namespace cairn::sync {
 
@@ -20,8 +21,11 @@ namespace cairn::sync {
 template <class T>
 class pool {
  public:
-  // get() of an empty one returns null.
-  pool() : state_(detail::make_kept<state>()) {}
+  // get() of an empty one returns make_gc<T>(), or null if a T cannot be made of nothing.
+  pool() : state_(detail::make_kept<state>()) {
+    if constexpr (std::default_initializable<T>)
+      state_->make = [](state&) -> gc_ptr<T> { return make_gc<T>(); };
+  }
   // get() of an empty one returns make(), which is called by several at once.
   template <std::invocable F>
   requires std::convertible_to<std::invoke_result_t<F&>, gc_ptr<T>>
@@ -31,10 +35,13 @@ class pool {
 
   // Some object that was put in, or a new one.
   gc_ptr<T> get() {
+    gc_ptr<T> found = try_get();
+    return found != nullptr || state_->make == nullptr ? found : state_->make(*state_);
+  }
+  // Some object that was put in; null: there is none.
+  gc_ptr<T> try_get() {
     detail::begin_call();
-    state& s = *state_;
-    if (void* found = detail::take_from_pool(s)) return static_cast<T*>(found);
-    return s.make != nullptr ? s.make(s) : gc_ptr<T>(nullptr);
+    return static_cast<T*>(detail::take_from_pool(*state_));
   }
   // The caller uses the object no more. Null is left alone.
   void put(gc_ptr<T> p) {

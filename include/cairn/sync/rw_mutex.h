@@ -31,10 +31,9 @@ class rw_mutex {
   }
   bool try_lock() {
     std::uint32_t state = 0;
-    if (detail::has_short_way() && (state_.compare_exchange_strong(state, k_writer, std::memory_order_acquire,
-                                                                   std::memory_order_relaxed) ||
-                                    ((state & ~k_line) != 0 && bias_.load(std::memory_order_relaxed) == 0)))
-        [[likely]]
+    if (detail::has_short_way() &&
+        (state_.compare_exchange_strong(state, k_writer, std::memory_order_acquire, std::memory_order_relaxed) ||
+         ((state & ~(k_line | k_called)) != 0 && bias_.load(std::memory_order_relaxed) == 0))) [[likely]]
       return state == 0;
     return try_lock_slow();
   }
@@ -52,9 +51,10 @@ class rw_mutex {
     if (bias_.load(std::memory_order_relaxed) != 0 && lock_shared_biased()) return;
     // Counted first: an addition cannot fail beside other readers, as a compare_exchange would. If a writer has it, or
     // waits, the count is taken back.
-    if ((state_.fetch_add(k_reader, std::memory_order_acquire) & (k_writer | k_line)) != 0) [[unlikely]]
+    const std::uint32_t before = state_.fetch_add(k_reader, std::memory_order_acquire);
+    if ((before & (k_writer | k_line)) != 0) [[unlikely]]
       lock_shared_slow();
-    else if (is_read_enough()) [[unlikely]] bias_reads();
+    else if (is_read_enough() || before >= k_reader) [[unlikely]] bias_reads(before >= k_reader);
   }
   bool try_lock_shared() {
     if (!detail::has_short_way()) [[unlikely]]
@@ -72,7 +72,8 @@ class rw_mutex {
     if (bias_.load(std::memory_order_relaxed) != 0 && unlock_shared_biased()) return;
     // From here on the mutex may be gone.
     const std::uint32_t state = state_.fetch_sub(k_reader, std::memory_order_release);
-    if (state < 2 * k_reader && state != k_reader) [[unlikely]]  // the last one, and somebody waits; or nobody
+    if ((state & ~k_called) < 2 * k_reader && (state & ~k_called) != k_reader)
+        [[unlikely]]  // the last one, and somebody waits; or nobody
       unlock_shared_slow(state);
   }
 
@@ -90,7 +91,14 @@ class rw_mutex {
   [[gnu::cold]] bool unlock_shared_delayed() noexcept;
   [[gnu::cold]] bool unlock_shared_rest(bool is_done, bool must_answer) noexcept;
   [[gnu::cold]] bool unlock_other_reader() noexcept;
-  [[gnu::cold]] void bias_reads() noexcept;
+  [[gnu::cold]] void bias_reads(bool has_met) noexcept;
+  bool is_bias_due(bool has_met, bool& fenced) noexcept;
+  void begin_bias(bool fenced) noexcept;
+  bool lock_shared_fenced() noexcept;
+  bool unlock_shared_fenced() noexcept;
+  [[gnu::cold]] void count_fenced_reads() noexcept;
+  void end_bias() noexcept;
+  void learn_from_bias(bool was_fenced, std::int64_t start) noexcept;
 
   // Counts one more, or about that: readers at the same time may count as one.
   bool is_read_enough() noexcept {
@@ -99,12 +107,14 @@ class rw_mutex {
     return n >= k_enough_reads;
   }
 
-  static constexpr std::uint32_t k_writer = 1, k_line = 2, k_reader = 4;
+  static constexpr std::uint32_t k_writer = 1, k_line = 2, k_called = 4, k_reader = 8;
   static constexpr std::int32_t k_enough_reads = 1 << 14;
   // See sched/rw_mutex.cc.
   std::atomic<std::uint32_t> state_{0};
   std::atomic<std::int32_t> reads_{0};
   std::atomic<std::uint64_t> bias_{0};
+  std::atomic<std::int32_t> meetings_{0};
+  std::atomic<std::uint32_t> began_{0};
 };
 
 }  // namespace cairn::sync
