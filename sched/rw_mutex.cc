@@ -92,6 +92,7 @@ constexpr std::uint32_t k_writer = 1, k_line = 2, k_called = 4, k_reader = 8,
 constexpr std::int32_t k_enough = 1 << 14, k_most_reads = 1 << 30;
 constexpr std::uint64_t k_fenced = 1;           // in bias_
 constexpr std::uint32_t k_fenced_reads = 4096;  // of a thread, until it adds them to reads_
+constexpr std::uint32_t k_delayed_fenced_reads = 16;
 constexpr std::int32_t k_many_meetings = 256;
 constexpr std::int64_t k_short_ns = 500, k_ns_unit = 64;  // of `began_`
 constexpr std::int64_t k_starving_ns = 1'000'000;
@@ -189,11 +190,11 @@ bool take_as_reader(word_type& word, const lines& at, const sched::place* w, boo
 // Whoever holds it may run on another processor and be done soon. Not while somebody stands in line: it would be no use
 // to come before those who sleep already.
 constexpr int k_pauses = 40;
-bool may_spin() noexcept { return sched::proc_limit() > 1 || sched::parkable() == nullptr; }
+bool others_run_beside() noexcept { return sched::proc_limit() > 1 || sched::parkable() == nullptr; }
 
 // For a writer.
 bool spin_for(word_type& word) noexcept {
-  if (!may_spin()) return false;
+  if (!others_run_beside()) return false;
   for (int k = 0; k < k_pauses; ++k) {
     std::uint32_t state = word.load(std::memory_order_relaxed);
     // Acquire: with the unlocks.
@@ -208,7 +209,7 @@ bool spin_for(word_type& word) noexcept {
 
 // For a reader that the word counts already: true if no writer has it any more.
 bool spin_for_readers(const word_type& word) noexcept {
-  if (!may_spin()) return false;
+  if (!others_run_beside()) return false;
   for (int k = 0; k < k_pauses; ++k) {
     const std::uint32_t state = word.load(std::memory_order_acquire);  // with the writers' unlock
     if ((state & k_line) != 0) return false;
@@ -382,7 +383,7 @@ bool rw_mutex::is_bias_due(bool has_met, bool& fenced) noexcept {
   if (bias_.load(std::memory_order_relaxed) != 0) return false;
   fenced = reads_.load(std::memory_order_relaxed) < k_enough;
   if (!fenced) return true;
-  if (!has_met || sched::proc_limit() == 1) return false;
+  if (!has_met || !others_run_beside()) return false;
   const std::int32_t n = meetings_.load(std::memory_order_relaxed) + 1;
   meetings_.store(n, std::memory_order_relaxed);
   return n > 0;
@@ -421,7 +422,7 @@ bool rw_mutex::lock_shared_fenced() noexcept {
       self, &state_, [this, &self, &is_due] {
         const std::uint64_t number = bias_.load(std::memory_order_seq_cst);  // with begin_bias() and end_bias()
         if (number == 0 || !self.reads.add(number & ~k_fenced)) return false;
-        is_due = ++self.fenced_reads % k_fenced_reads == 0;
+        is_due = ++self.fenced_reads % (sched::are_delays_on() ? k_delayed_fenced_reads : k_fenced_reads) == 0;
         return true;
       });
   if (is_due) [[unlikely]]

@@ -42,7 +42,7 @@ TEST(Pool, MakesADefaultOneIfItIsNotToldHow) {
 
 TEST(Pool, OfWhatCannotBeMadeOfNothingGivesNothingByItself) {
   struct number {
-    explicit number(int n) : n(n) {}
+    explicit number(int value) : n(value) {}
     int n;
   };
   sync::pool<number> p;

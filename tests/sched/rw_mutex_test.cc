@@ -94,6 +94,52 @@ TEST_F(BiasedRwMutex, IsHeldByThoseThatCameBeforeTheBiasToo) {
   EXPECT_TRUE(can_be_written(m));
 }
 
+TEST_F(BiasedRwMutex, ReadersThatMeetAreCountedByTheirThreads) {
+  rw_mutex m;
+  const std::uint64_t before = counted_here();
+  m.lock_shared();
+  EXPECT_EQ(counted_here(), before) << "it has met nobody";
+  for (int i = 0; i < 3; ++i) m.lock_shared();
+  EXPECT_EQ(counted_here(), before + 2);
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_FALSE(can_be_written(m));
+    EXPECT_EQ(counted_here(), before) << "a writer has brought them into the word";
+    m.unlock_shared();
+  }
+  EXPECT_TRUE(can_be_written(m));
+}
+
+TEST_F(BiasedRwMutex, OnOneProcessorNobodyMeets) {
+  cairn::run(
+      [] {
+        const cairn::lock_os_thread here;
+        rw_mutex m;
+        const std::uint64_t before = counted_here();
+        for (int i = 0; i < 100; ++i) m.lock_shared();
+        EXPECT_EQ(counted_here(), before);
+        for (int i = 0; i < 100; ++i) m.unlock_shared();
+        EXPECT_TRUE(can_be_written(m));
+      },
+      {.max_procs = 1});
+}
+
+// A bias of those that have met, then one of those that read often, with readers inside all the time.
+TEST_F(BiasedRwMutex, ReadersThatMetStayInsideWhileTheBiasChanges) {
+  rw_mutex m;
+  const std::uint64_t before = counted_here();
+  for (int i = 0; i < 4; ++i) m.lock_shared();
+  EXPECT_EQ(counted_here(), before + 2);
+  read(m, 2 * k_many);
+  EXPECT_EQ(counted_here(), before) << "they were brought into the word";
+  m.lock_shared();
+  EXPECT_EQ(counted_here(), before + 1);
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_FALSE(can_be_written(m));
+    m.unlock_shared();
+  }
+  EXPECT_TRUE(can_be_written(m));
+}
+
 TEST_F(BiasedRwMutex, AWriterFindsTheReadersOfAllThreads) {
   rw_mutex m;
   read(m, k_many);
@@ -294,6 +340,9 @@ class house {
 
 class BiasedRwMutexStorm : public BiasedRwMutex, public testing::WithParamInterface<int> {};
 INSTANTIATE_TEST_SUITE_P(Procs, BiasedRwMutexStorm, testing::Values(1, 2, 8));
+
+// Here readers meet, and writers come before a bias has lasted for long.
+TEST_P(BiasedRwMutexStorm, ExcludesAtFullSpeed) { run_storm(GetParam(), test_count(300'000, 10'000)); }
 
 // With delays biases come and go all the time.
 TEST_P(BiasedRwMutexStorm, ExcludesWhileTheBiasComesAndGoes) {
