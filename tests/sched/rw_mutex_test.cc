@@ -342,7 +342,9 @@ class BiasedRwMutexStorm : public BiasedRwMutex, public testing::WithParamInterf
 INSTANTIATE_TEST_SUITE_P(Procs, BiasedRwMutexStorm, testing::Values(1, 2, 8));
 
 // Here readers meet, and writers come before a bias has lasted for long.
-TEST_P(BiasedRwMutexStorm, ExcludesAtFullSpeed) { run_storm(GetParam(), test_count(300'000, 10'000)); }
+TEST_P(BiasedRwMutexStorm, ExcludesAtFullSpeed) {
+  lock_storm<house>().run(GetParam(), test_count(300'000, 10'000));
+}
 
 // With delays biases come and go all the time.
 TEST_P(BiasedRwMutexStorm, ExcludesWhileTheBiasComesAndGoes) {
