@@ -9,6 +9,7 @@
 #include "cairn/detail/assert.h"
 #include "heap/delay.h"
 #include "heap/mheap.h"
+#include "sched/m.h"
 
 namespace cairn::gc {
 
@@ -49,6 +50,7 @@ special* finalizer_queue::pop() noexcept {
 }
 
 void finalizer_queue::mark(marker& m) noexcept {
+  sched::runtime_section section;
   lock_guard guard(lock_);
   for (special* s = head_; s != nullptr; s = s->next) {
     m.candidate(reinterpret_cast<std::uintptr_t>(s->function));
@@ -245,31 +247,44 @@ void specials::forget(heap::mspan& span) noexcept {
 
 // ---- marking and deciding ------------------------------------------------------------------------------------------
 
+// f(special) for each, which may unlink it; with the lock, in a section for each table, for a cycle may run on a
+// goroutine, which must not be stopped or frozen with the lock. By who runs the cycle: nobody else takes a table out
+// of the list, and of those that come meanwhile he need not know.
+template <class F>
+void specials::for_each(F&& f) noexcept CAIRN_NO_THREAD_SAFETY_ANALYSIS {
+  special_table* t = nullptr;
+  for (bool first = true; first || t != nullptr; first = false) {
+    sched::runtime_section section;
+    lock_guard guard(lock_);
+    if (first) {
+      t = first_table_;
+      continue;
+    }
+    for (special* chain : t->chains) {
+      for (special *s = chain, *next = nullptr; t->n != 0 && s != nullptr; s = next) {
+        next = s->next;
+        f(s);
+      }
+    }
+    t = t->next;
+  }
+}
+
 void specials::mark_roots(marker& m) noexcept {
   queue.mark(m);
-  lock_guard guard(lock_);
-  for (special_table* t = first_table_; t != nullptr; t = t->next)
-    for (special* s : t->chains)
-      for (; s != nullptr; s = s->next) m.candidate(reinterpret_cast<std::uintptr_t>(s->function));
+  for_each([&m](const special* s) { m.candidate(reinterpret_cast<std::uintptr_t>(s->function)); });
 }
 
 // f(special) for every special of an object that is not marked. f may unlink it.
 template <class F>
 void specials::for_each_dead(F&& f) noexcept {
-  for (special_table* t = first_table_; t != nullptr; t = t->next) {
-    if (t->n == 0) continue;
-    for (special* chain : t->chains) {
-      for (special *s = chain, *next = nullptr; s != nullptr; s = next) {
-        next = s->next;
-        if (!is_marked(*s)) f(s);
-      }
-    }
-  }
+  for_each([&f](special* s) CAIRN_NO_THREAD_SAFETY_ANALYSIS {
+    if (!is_marked(*s)) f(s);
+  });
 }
 
 void specials::clear_dead_weak() noexcept {
-  lock_guard guard(lock_);
-  for_each_dead([this](special* s) {
+  for_each_dead([this](special* s) CAIRN_REQUIRES(lock_) {
     if (s->kind != special_kind::weak) return;
     // Release: with the acquire in lock_weak, before the object may be marked for a finalizer.
     s->object.store(0, std::memory_order_release);
@@ -279,31 +294,26 @@ void specials::clear_dead_weak() noexcept {
 
 void specials::decide_finalizers(marker& m, void (*drain)(marker&)) noexcept {
   bool any = false;
-  {
-    lock_guard guard(lock_);
-    for_each_dead([&](special* s) {
-      if (s->kind != special_kind::finalizer) return;
-      any = true;
-      m.scan_object(ref_of(*s));
-    });
-  }
+  for_each_dead([&](special* s) {
+    if (s->kind != special_kind::finalizer) return;
+    any = true;
+    m.scan_object(ref_of(*s));
+  });
   if (!any) return;
   drain(m);
   // What is still white here is reached by no other object that waits for its finalizer.
-  {
-    lock_guard guard(lock_);
-    for_each_dead([&](special* s) {
-      if (s->kind != special_kind::finalizer) return;
-      m.candidate(ref_of(*s).base);
-      unlink(s);
-      queue.push(s);
-    });
-  }
+  for_each_dead([&](special* s) CAIRN_REQUIRES(lock_) {
+    if (s->kind != special_kind::finalizer) return;
+    m.candidate(ref_of(*s).base);
+    unlink(s);
+    queue.push(s);
+  });
   drain(m);
 }
 
 // Queues the destructors of the span's dead objects. True if some are armed still.
 bool specials::queue_destructors(heap::mspan& span, marker& m) noexcept {
+  sched::runtime_section section;  // for the queue's lock
   std::uint64_t left = 0;
   for (unsigned w = 0; w < span.n_groups(); ++w) {
     auto& armed = span.group(w).armed;
@@ -342,8 +352,7 @@ void specials::decide_destructors(marker& m, void (*drain)(marker&)) noexcept {
 }
 
 void specials::decide_cleanups() noexcept {
-  lock_guard guard(lock_);
-  for_each_dead([this](special* s) {
+  for_each_dead([this](special* s) CAIRN_REQUIRES(lock_) {
     if (s->kind == special_kind::cleanup) {
       s->id.store(0, std::memory_order_relaxed);
       unlink(s);
@@ -353,6 +362,7 @@ void specials::decide_cleanups() noexcept {
 }
 
 void specials::drop_empty_tables() noexcept {
+  sched::runtime_section section;
   lock_guard guard(lock_);
   for (special_table** link = &first_table_; *link != nullptr;) {
     special_table* t = *link;

@@ -20,9 +20,9 @@
 //   4. else its cleanups are queued and it is swept.
 // Kept objects are marked; the queue holds them alive until their function has run.
 //
-// One lock guards all tables; it is taken inside runtime sections, by decide() for one step at a time and never while
-// something is marked. An object found dead at the first step is reached by nobody, so what hangs on it stands still
-// from there on, but for the weak references, which may let go.
+// One lock guards all tables; it is taken inside runtime sections, by who runs the cycle for one table at a
+// time and never while something is marked. An object found dead at the first step is reached by nobody, so
+// what hangs on it stands still from there on, but for the weak references, which may let go.
 //
 // gc_weak::lock beside the cycle. It makes a strong reference out of nothing, which no barrier sees. One word says how:
 //
@@ -161,7 +161,9 @@ class specials {
   special* find_finalizer(const heap::object_ref& o, std::uintptr_t p) noexcept CAIRN_REQUIRES(lock_);
   void unlink(special* s) noexcept CAIRN_REQUIRES(lock_);
   template <class F>
-  void for_each_dead(F&& f) noexcept CAIRN_REQUIRES(lock_);
+  void for_each(F&& f) noexcept CAIRN_EXCLUDES(lock_);
+  template <class F>
+  void for_each_dead(F&& f) noexcept CAIRN_EXCLUDES(lock_);
   void clear_dead_weak() noexcept CAIRN_EXCLUDES(lock_);
   void decide_finalizers(marker& m, void (*drain)(marker&)) noexcept CAIRN_EXCLUDES(lock_);
   void decide_destructors(marker& m, void (*drain)(marker&)) noexcept;

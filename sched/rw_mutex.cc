@@ -90,9 +90,9 @@ namespace {
 constexpr std::uint32_t k_writer = 1, k_line = 2, k_called = 4, k_reader = 8,
                         k_unknown = std::uint32_t{1} << 31;
 constexpr std::int32_t k_enough = 1 << 14, k_most_reads = 1 << 30;
-constexpr std::uint64_t k_fenced = 1;           // in bias_
-constexpr std::uint32_t k_fenced_reads = 4096;  // of a thread, until it adds them to reads_
-constexpr std::uint32_t k_delayed_fenced_reads = 16;
+constexpr std::uint64_t k_fenced = 1;          // in bias_
+constexpr std::int32_t k_fenced_reads = 4096;  // of a thread, until it adds them to reads_
+constexpr std::int32_t k_delayed_fenced_reads = 16;
 constexpr std::int32_t k_many_meetings = 256;
 constexpr std::int64_t k_short_ns = 500, k_ns_unit = 64;  // of `began_`
 constexpr std::int64_t k_starving_ns = 1'000'000;
@@ -384,9 +384,9 @@ bool rw_mutex::is_bias_due(bool has_met, bool& fenced) noexcept {
   fenced = reads_.load(std::memory_order_relaxed) < k_enough;
   if (!fenced) return true;
   if (!has_met || !others_run_beside()) return false;
-  const std::int32_t n = meetings_.load(std::memory_order_relaxed) + 1;
-  meetings_.store(n, std::memory_order_relaxed);
-  return n > 0;
+  const std::int32_t n = meetings_.load(std::memory_order_relaxed);
+  if (n <= 0) meetings_.store(n + 1, std::memory_order_relaxed);
+  return n >= 0;
 }
 
 // By a reader that the word counts: after k_enough reads, or `has_met` others there.
@@ -396,14 +396,18 @@ void rw_mutex::bias_reads(bool has_met) noexcept {
   sched::runtime_section section;
   sched::hall& h = sched::hall_of(&state_);
   if (!h.lock.try_lock()) return;
+  // A bit that speaks of nobody any more (those in line went with their run) would keep a bias away for good.
+  const lines at{h, &state_};
+  if ((state_.load(std::memory_order_relaxed) & k_called) != 0 && at.next() == nullptr)
+    state_.fetch_and(~k_called, std::memory_order_relaxed);
   begin_bias(fenced);
   h.lock.unlock();
 }
 
 // By a reader that has come by the fenced bias.
 void rw_mutex::count_fenced_reads() noexcept {
-  const std::int32_t n = reads_.load(std::memory_order_relaxed) + static_cast<std::int32_t>(k_fenced_reads);
-  reads_.store(n, std::memory_order_relaxed);
+  const std::int32_t n = std::min(reads_.load(std::memory_order_relaxed), k_enough) + k_fenced_reads;
+  reads_.store(std::min(n, k_enough), std::memory_order_relaxed);
   if (n < k_enough) return;
   sched::runtime_section section;
   sched::hall& h = sched::hall_of(&state_);
@@ -422,7 +426,9 @@ bool rw_mutex::lock_shared_fenced() noexcept {
       self, &state_, [this, &self, &is_due] {
         const std::uint64_t number = bias_.load(std::memory_order_seq_cst);  // with begin_bias() and end_bias()
         if (number == 0 || !self.reads.add(number & ~k_fenced)) return false;
-        is_due = ++self.fenced_reads % (sched::are_delays_on() ? k_delayed_fenced_reads : k_fenced_reads) == 0;
+        is_due = ++self.fenced_reads % static_cast<unsigned>(sched::are_delays_on() ? k_delayed_fenced_reads
+                                                                                    : k_fenced_reads) ==
+                 0;
         return true;
       });
   if (is_due) [[unlikely]]

@@ -10,6 +10,7 @@
 #include "heap/metadata.h"
 #include "heap/os.h"
 #include "heap/pause.h"
+#include "sched/m.h"
 
 namespace cairn::sched {
 namespace {
@@ -408,12 +409,14 @@ std::int64_t timers::run_due(std::int64_t now) noexcept {
 }
 
 // f(slot, timer) of each active timer of which is_wanted(word) is true, claimed, until it is false; f ends the claim if
-// it is true. The timer may be looked into by f only.
+// it is true. The timer may be looked into by f only. In sections of its own, for a cycle that runs on a goroutine does
+// not stand in one: while it looks at a million slots others may stop or freeze it.
 template <class W, class F>
 bool timers::claim_each(W&& is_wanted, F&& f) noexcept {
   for (unsigned k = 0; k < k_chunks; ++k) {
     chunk c;
     {
+      const runtime_section section;
       const heap::lock_guard guard(lock_);
       c = chunks_[k];
     }
@@ -425,8 +428,11 @@ bool timers::claim_each(W&& is_wanted, F&& f) noexcept {
         ++i;
       } else if ((word & k_claimed) != 0) {
         wait.once();
-      } else if (s.word.compare_exchange_strong(word, word | k_claimed, std::memory_order_acquire,
-                                                std::memory_order_relaxed)) {
+      } else {
+        const runtime_section section;
+        if (!s.word.compare_exchange_strong(word, word | k_claimed, std::memory_order_acquire,
+                                            std::memory_order_relaxed))
+          continue;
         if (!f(s, *timer_of(word))) {
           s.word.store(word, std::memory_order_release);  // with the next claim
           return false;

@@ -99,8 +99,9 @@ struct timer_change {
   bool is_first;
 };
 
-// All functions but earliest, active and zombies are called inside a runtime section (or by a thread that is not
-// attached). An object is never destroyed while timers may name it, and its memory is never unmapped.
+// All functions but earliest, active, zombies and stop_dead are called inside a runtime section (or by a thread
+// that is not attached). An object is never destroyed while timers may name it, and its memory is never
+// unmapped.
 class timers {
  public:
   static constexpr std::int64_t k_never = std::numeric_limits<std::int64_t>::max();

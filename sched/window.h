@@ -34,7 +34,8 @@ namespace cairn::sched {
 class window {
  public:
   window(m& self, const void* on) noexcept : self_(self) {
-    self.window.store(on, std::memory_order_relaxed);
+    // Release: who waits for the end of a former window may find this one.
+    self.window.store(on, std::memory_order_release);
     // For the compiler; the processor's part is in fence_other_threads.
     std::atomic_signal_fence(std::memory_order_seq_cst);
     heap::maybe_delay("window.opened");
@@ -57,8 +58,8 @@ inline void open_window(m& self, const void* on) noexcept {
   self.depth.store(1, std::memory_order_relaxed);
   std::atomic_signal_fence(std::memory_order_seq_cst);  // nothing of the section before its start
   if constexpr (kind == window_kind::fenced) self.window.exchange(on, std::memory_order_seq_cst);
-  else self.window.store(on, std::memory_order_relaxed);
-  std::atomic_signal_fence(std::memory_order_seq_cst);  // as in the constructor above
+  else self.window.store(on, std::memory_order_release);  // as in the constructor above
+  std::atomic_signal_fence(std::memory_order_seq_cst);    // likewise
 }
 // False: a request has come meanwhile, which is to be answered at once, by answer_deferred().
 [[nodiscard]] inline bool close_window(m& self) noexcept {

@@ -269,4 +269,38 @@ TEST(GcWeak, MadeAndDroppedByTheMillionLeavesNothing) {
   EXPECT_LT(cairn::gc::read_stats().metadata_bytes, before + (64u << 20));
 }
 
+// With one P: who collects is asked to make room every ten milliseconds, and must not be stopped where it holds
+// what the other one needs to go on.
+TEST(GcWeak, AreMadeWhileAnotherGoroutineCollects) {
+  std::vector<gc_weak<cell>> many;
+  std::vector<root<cell>> kept;
+  for (std::size_t i = 0; i < test_count(300'000, 30'000); ++i) {
+    cairn::gc_ptr<cell> c = make_cell(i);
+    many.emplace_back(c);
+    kept.emplace_back(c);
+  }
+  std::atomic<bool> is_over{false};
+  std::atomic<int> made{0};
+  cairn::run(
+      [&] {
+        cairn::sync::wait_group all;
+        all.go([&] {
+          for (int i = 0; i < 20; ++i) cairn::gc::collect();
+          is_over = true;
+        });
+        all.go([&] {
+          while (!is_over) {
+            gc_weak<cell> w = make_cell(1);
+            ++made;
+          }
+        });
+        all.go([&] {
+          while (!is_over) cairn::timer(std::chrono::milliseconds(made % 3));
+        });
+        all.wait();
+      },
+      {.max_procs = 1});
+  EXPECT_GT(made, 0);
+}
+
 }  // namespace

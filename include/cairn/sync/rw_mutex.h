@@ -103,8 +103,10 @@ class rw_mutex {
   // Counts one more, or about that: readers at the same time may count as one.
   bool is_read_enough() noexcept {
     const std::int32_t n = reads_.load(std::memory_order_relaxed);
+    if (n >= k_enough_reads) [[unlikely]]
+      return true;
     reads_.store(n + 1, std::memory_order_relaxed);
-    return n >= k_enough_reads;
+    return false;
   }
 
   static constexpr std::uint32_t k_writer = 1, k_line = 2, k_called = 4, k_reader = 8;
