@@ -368,6 +368,8 @@ bool marker::try_spill() noexcept {
 
 void marker::spill() noexcept {
   // Without the system's 2 KiB there is no way to go on marking, and no way to take back what was marked.
+  if (try_spill()) return;
+  stop_scouting();  // its notes are buffers, too, that may be done without
   if (!try_spill()) heap::fatal_error(k_no_buffers);
 }
 

@@ -65,7 +65,8 @@ bool scout::begin(list& l) noexcept {
 // Goes to the next object, if the one at hand has one pointer but for the one back and those to what has none itself.
 CAIRN_SCANS bool scout::step(list& l) noexcept {
   heap::object_ref o;
-  if (!heap::find_object(l.at, o) || !is_masked(o.span_class)) return false;
+  // A word that only looks like a pointer may lead to a free slot, and what that held is garbage.
+  if (!heap::find_object(l.at, o) || !is_masked(o.span_class) || !heap::is_allocated(o)) return false;
   std::uintptr_t found[64], next = 0;
   const std::size_t limit = g_space.committed.load(std::memory_order_relaxed);
   const std::uintptr_t* end = push_masked(found, o.base, mask_of(o.first, o.span_class), g_space.base, limit);

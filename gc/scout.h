@@ -44,7 +44,8 @@ namespace cairn::gc {
 // Owner: its marker.
 class scout {
  public:
-  explicit scout(work_pool& pool) noexcept : pool_(pool) {}
+  explicit scout(work_pool& pool) noexcept
+      : pool_(pool), seed_(0x9e3779b97f4a7c15 ^ reinterpret_cast<std::uintptr_t>(this)) {}
   scout(const scout&) = delete;
   scout& operator=(const scout&) = delete;
 
@@ -97,7 +98,7 @@ class scout {
   unsigned buffers_ = 0;      // of notes
   trail* reached_ = nullptr;  // found by has_reached(), in lists_ or ended_
   bool used_ = false;
-  std::uint64_t seed_ = 0x9e3779b97f4a7c15;
+  std::uint64_t seed_;  // each scout's own, or they would follow the same lists
   std::uint32_t noted_[k_table] = {};
 };
 

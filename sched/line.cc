@@ -126,7 +126,7 @@ place* hall::first_at(const void* address) noexcept { return *line_at(address); 
 void hall::append(place& w) noexcept {
   place** line = line_at(w.address);
   w.queued = true;
-  w.earlier = std::exchange(latest[n_appended++ % k_latest], &w);
+  w.earlier = std::exchange(latest[n_appended++ % k_latest], ~reinterpret_cast<std::uintptr_t>(&w));
   if (place* first = *line) {
     w.next = first;
     w.previous = first->previous;
@@ -178,7 +178,8 @@ chain admit_all(place* front) noexcept {
   chain sleepers;
   for (place* w = front->previous;;) {
     place* const before = w->previous;
-    if (const place* early = w->earlier; early != nullptr && w != front) {
+    if (w->earlier != 0 && w != front) {
+      const auto* early = reinterpret_cast<const place*>(~w->earlier);
       __builtin_prefetch(&early->queued, 1);
       __builtin_prefetch(&early->next_line, 1);
     }

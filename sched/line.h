@@ -53,8 +53,8 @@ struct place : loose_end {
   std::atomic<std::uint32_t> woken{0};  // release by the waker, acquire by the thread
   place* next = nullptr;                // in a ring
   place* previous = nullptr;
-  const place* earlier = nullptr;  // see hall::latest
-  place* next_line = nullptr;      // of the first one in a line
+  std::uintptr_t earlier = 0;  // see hall::latest
+  place* next_line = nullptr;  // of the first one in a line
 };
 
 // What is left to do for one that was called, once the lock is released.
@@ -69,9 +69,10 @@ struct alignas(64) hall {
   heap::lock lock;
   place* lines CAIRN_GUARDED_BY(lock) = nullptr;  // the first one of each
   // Those appended last, of any line, each in the stead of the one k_latest before. A place keeps that one's address:
-  // who wakes a whole line prefetches there. Nobody looks, for it may be gone.
+  // who wakes a whole line prefetches there. Nobody looks, for it may be gone. As complements, 0 for none: a report of
+  // leaks must not take them for references into the stacks on which those places were.
   static constexpr unsigned k_latest = 8;
-  const place* latest[k_latest] CAIRN_GUARDED_BY(lock) = {};
+  std::uintptr_t latest[k_latest] CAIRN_GUARDED_BY(lock) = {};
   unsigned n_appended CAIRN_GUARDED_BY(lock) = 0;
 
   place* first_at(const void* address) noexcept CAIRN_REQUIRES(lock);

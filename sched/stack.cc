@@ -116,7 +116,8 @@ region* grow(unsigned shift, std::size_t pool_bytes) noexcept CAIRN_REQUIRES(g_l
   region& r = g_regions[n];
   for (std::size_t bytes = std::max(std::bit_floor(wanted), slot_bytes); bytes >= slot_bytes; bytes /= 2) {
     if (bytes > share && bytes != slot_bytes) continue;
-    void* base = heap::the_os().reserve(bytes, std::max(slot_bytes, k_table_bytes), nullptr);
+    void* base = heap::the_os().reserve(
+        bytes, bytes < k_table_bytes ? slot_bytes : std::max(slot_bytes, k_table_bytes), nullptr);
     if (base == nullptr) continue;
     r.base = static_cast<char*>(base);
     r.slots = bytes >> shift;
@@ -178,13 +179,14 @@ std::size_t lowest_free_word(const region& r) noexcept CAIRN_REQUIRES(g_lock) {
 struct batch {
   stack at[k_burst_batch];
   unsigned n = 0;
-  bool has_clean = false;  // one of them at least has no memory
-  bool has_bare = false;   // and one no guard
+  bool has_clean = false;        // one of them at least has no memory
+  unsigned n_bare = 0;           // so many have no guard
+  unsigned bare[k_burst_batch];  // these
 
   void add(const stack& s, bool is_clean, bool is_bare) noexcept {
+    if (is_bare) bare[n_bare++] = n;
     at[n++] = s;
     has_clean |= is_clean;
-    has_bare |= is_bare;
   }
 };
 
@@ -231,14 +233,16 @@ void make_guard(const stack& s) noexcept {
   text.send();
 }
 
+// Of those that have none.
 void make_guards(const batch& of) noexcept {
   unsigned made = 0;
-  if (of.n > 1) {
+  if (of.n_bare > 1) {
     heap::range guards[k_burst_batch];
-    for (unsigned i = 0; i < of.n; ++i) guards[i] = {of.at[i].low - k_guard_bytes, k_guard_bytes};
-    made = static_cast<unsigned>(heap::the_os().guard_marks(guards, of.n));
+    for (unsigned i = 0; i < of.n_bare; ++i)
+      guards[i] = {of.at[of.bare[i]].low - k_guard_bytes, k_guard_bytes};
+    made = static_cast<unsigned>(heap::the_os().guard_marks(guards, of.n_bare));
   }
-  for (; made < of.n; ++made) make_guard(of.at[made]);
+  for (; made < of.n_bare; ++made) make_guard(of.at[of.bare[made]]);
 }
 
 // Gives each its first page. False: the system does so at their first use.
@@ -280,8 +284,7 @@ void take_slots(unsigned shift, batch& out, unsigned want) noexcept {
     heap::lock_guard guard(g_lock);
     find_slots(shift, out, want);
   }
-  // Without the lock: nobody else knows of these slots. All of them: those that have one keep it.
-  if (out.has_bare) make_guards(out);
+  make_guards(out);  // without the lock: nobody else knows of these slots
 }
 
 region* region_of(const void* address) noexcept {
