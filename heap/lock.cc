@@ -11,14 +11,6 @@
 #include <cerrno>
 
 namespace cairn::heap {
-
-#ifndef NDEBUG
-namespace {
-constinit thread_local int n_held = 0;
-}
-void count_lock(int n) noexcept { n_held += n; }
-int locks_held() noexcept { return n_held; }
-#endif
 namespace {
 
 // Higher: fewer sleeps when the holder runs on another processor; lower: less burnt when it was descheduled.

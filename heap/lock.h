@@ -16,16 +16,6 @@
 
 namespace cairn::heap {
 
-// How many the calling thread holds: for assertions, in builds that have them. Called, not inlined, for between a lock
-// and its unlock a goroutine may go to another thread, which the compiler does not know.
-#ifdef NDEBUG
-inline void count_lock(int) noexcept {}
-inline int locks_held() noexcept { return 0; }
-#else
-void count_lock(int n) noexcept;
-int locks_held() noexcept;
-#endif
-
 class CAIRN_CAPABILITY("mutex") mutex {
  public:
   constexpr mutex() noexcept = default;
@@ -38,18 +28,14 @@ class CAIRN_CAPABILITY("mutex") mutex {
     if (!state_.compare_exchange_strong(expected, k_held, std::memory_order_acquire,
                                         std::memory_order_relaxed)) [[unlikely]]
       lock_slow();
-    count_lock(1);
   }
   [[nodiscard]] bool try_lock() noexcept CAIRN_TRY_ACQUIRE(true) {
     std::uint32_t expected = k_free;
     // Acquire: as in lock().
-    const bool is_mine = state_.compare_exchange_strong(expected, k_held, std::memory_order_acquire,
-                                                        std::memory_order_relaxed);
-    if (is_mine) count_lock(1);
-    return is_mine;
+    return state_.compare_exchange_strong(expected, k_held, std::memory_order_acquire,
+                                          std::memory_order_relaxed);
   }
   void unlock() noexcept CAIRN_RELEASE() {
-    count_lock(-1);
     // Release: pairs with lock(), try_lock() and lock_slow().
     if (state_.exchange(k_free, std::memory_order_release) == k_contended) [[unlikely]]
       wake_one();

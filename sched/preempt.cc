@@ -10,10 +10,8 @@
 #include <atomic>
 #include <cerrno>
 
-#include "cairn/detail/assert.h"
 #include "heap/delay.h"
 #include "heap/file.h"
-#include "heap/lock.h"
 #include "sched/handshake.h"
 #include "sched/idle_list.h"
 #include "sched/scheduler.h"
@@ -84,7 +82,6 @@ void freeze_if_asked(m& self) noexcept {
   if (self.depth.load(std::memory_order_relaxed) != 0 ||
       self.state.load(std::memory_order_relaxed) != k_running)
     return;
-  CAIRN_ASSERT(heap::locks_held() == 0, "a goroutine is frozen with a lock of the runtime's");
   // Until after the section: a handshake that is answered at its end looks at the registers in the signal's frame.
   self.interrupted = true;
   enter_section();
