@@ -58,8 +58,7 @@ void add(work_writer& out, const void* p) noexcept {
 }
 
 // The marker would find nothing to do: `p` points to nothing, or to what is marked. False, too, where that
-// takes more than one look: the far pages of an object of 128 GiB, and the upper half of a page of 8 byte
-// objects. Made to need no frame.
+// takes more than one look: the far pages of an object of 128 GiB. Made to need no frame.
 [[gnu::always_inline]] inline bool is_no_news(const void* p) noexcept {
   const heap::space& s = heap::g_space;
   std::uintptr_t offset = reinterpret_cast<std::uintptr_t>(p) - s.base;
@@ -73,9 +72,7 @@ void add(work_writer& out, const void* p) noexcept {
   offset -= first << detail::k_page_shift;
   // As in marker::find_slot: of the tail behind the last slot no bit is ever set.
   const auto index = static_cast<unsigned>(offset * detail::k_class_reciprocal[info.span_class() / 2] >> 32);
-  if (index >= 64 * heap::k_page_groups) [[unlikely]]
-    return false;
-  return (s.bits[first].group[index / 64].marked() & heap::bit_of(index)) != 0;
+  return (s.group_of(first, index).marked() & heap::bit_of(index)) != 0;
 }
 
 // To the work buffer that the thread fills, and that to the pool when it is full: each turn at the pool's locks

@@ -23,6 +23,9 @@ constexpr double k_overshoot = 1.1;
 // Rounding 25 % of the P to whole workers may err by this much before a fraction of a worker makes up for it.
 constexpr double k_rounding_error = 0.3;
 constexpr std::size_t k_least_sweep_distance = 8192;  // a page
+// What was born while marking may raise the goal of a heap of more than the first, and of one of the second by half of
+// the growth.
+constexpr std::size_t k_small_bytes = 64 << 20, k_large_bytes = 256 << 20;
 
 std::size_t add(std::size_t a, std::size_t b) { return a > SIZE_MAX - b ? SIZE_MAX : a + b; }
 std::size_t subtract(std::size_t a, std::size_t b) { return a > b ? a - b : 0; }
@@ -55,7 +58,11 @@ std::size_t percent_goal(const goal_inputs& in) {
   const std::size_t least = std::max(
       {add(kept, growth), add(in.live, growth / 4), minimum_heap(in.gc_percent)});
   const std::size_t most = add(in.live, add(growth, scale(in.live - kept, percent, 100)));
-  return std::max(least, std::min(most, in.resident));
+  const std::size_t room = scale(growth / 2,
+                                 std::min(subtract(kept, k_small_bytes), k_large_bytes - k_small_bytes),
+                                 k_large_bytes - k_small_bytes);
+  const std::size_t roomy = add(kept, add(growth, room));
+  return std::max(least, std::min(most, std::max(roomy, in.resident)));
 }
 
 std::size_t floating_bytes(const born_marked& b) {

@@ -44,30 +44,43 @@ TEST(Pacer, GoalIsLivePlusPercentOfAllThatIsScanned) {
 }
 
 TEST(Pacer, WhatFloatsDoesNotRaiseTheGoalButLeavesRoomToAllocate) {
-  goal_inputs in = inputs(100 * k_mib);
-  in.floating = 20 * k_mib;
-  EXPECT_EQ(percent_goal(in), 160 * k_mib);
-  in.floating = 60 * k_mib;  // twice the rest would be less than what is live
-  EXPECT_EQ(percent_goal(in), 110 * k_mib);
-  in.floating = 200 * k_mib;
-  EXPECT_EQ(percent_goal(in), 100 * k_mib);
+  goal_inputs in = inputs(50 * k_mib);
+  in.floating = 10 * k_mib;
+  EXPECT_EQ(percent_goal(in), 80 * k_mib);
+  in.floating = 30 * k_mib;  // twice the rest would be less than what is live
+  EXPECT_EQ(percent_goal(in), 55 * k_mib);
+  in.floating = 100 * k_mib;
+  EXPECT_EQ(percent_goal(in), 50 * k_mib);
 }
 
 TEST(Pacer, WhatFloatsCountsAsFarAsTheHeapHasMemoryAlready) {
-  goal_inputs in = inputs(100 * k_mib);
-  in.floating = 20 * k_mib;
-  in.stack_bytes = 2 * k_mib;
-  in.resident = 150 * k_mib;
-  EXPECT_EQ(percent_goal(in), 162 * k_mib);
-  in.resident = 170 * k_mib;
-  EXPECT_EQ(percent_goal(in), 170 * k_mib);
-  in.resident = 500 * k_mib;  // it is live and no more than that
-  EXPECT_EQ(percent_goal(in), 202 * k_mib);
+  goal_inputs in = inputs(50 * k_mib);
+  in.floating = 10 * k_mib;
+  in.stack_bytes = 1 * k_mib;
+  in.resident = 75 * k_mib;
+  EXPECT_EQ(percent_goal(in), 81 * k_mib);
+  in.resident = 85 * k_mib;
+  EXPECT_EQ(percent_goal(in), 85 * k_mib);
+  in.resident = 250 * k_mib;  // it is live and no more than that
+  EXPECT_EQ(percent_goal(in), 101 * k_mib);
+  in.floating = 100 * k_mib;
+  EXPECT_EQ(percent_goal(in), 101 * k_mib);
+  in = inputs(50 * k_mib);
+  in.resident = 250 * k_mib;
+  EXPECT_EQ(percent_goal(in), 100 * k_mib);
+}
+
+TEST(Pacer, WhatFloatsMayRaiseTheGoalOfALargeHeapByHalfOfTheGrowth) {
+  goal_inputs in = inputs(1200 * k_mib);
   in.floating = 200 * k_mib;
-  EXPECT_EQ(percent_goal(in), 202 * k_mib);
-  in = inputs(100 * k_mib);
-  in.resident = 500 * k_mib;
-  EXPECT_EQ(percent_goal(in), 200 * k_mib);
+  EXPECT_EQ(percent_goal(in), 2400 * k_mib) << "all of it counts";
+  in.floating = 400 * k_mib;
+  EXPECT_EQ(percent_goal(in), 2000 * k_mib) << "800 + 800 + 400";
+  in.gc_percent = 50;
+  EXPECT_EQ(percent_goal(in), 1400 * k_mib) << "800 + 400 + 200";
+  in = inputs(224 * k_mib);
+  in.floating = 64 * k_mib;
+  EXPECT_EQ(percent_goal(in), 360 * k_mib) << "half way to a large heap, half of that: 160 + 160 + 40";
 }
 
 TEST(Pacer, WhatIsBornMarkedFloatsAsFarAsAllocatedObjectsDied) {
