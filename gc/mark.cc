@@ -73,17 +73,11 @@ CAIRN_SCANS void marker::scan_masked(std::uintptr_t at, std::uint64_t mask) noex
   hi_ = static_cast<std::size_t>(push_masked(stack_ + hi_, at, mask, g_space.base, limit) - stack_);
 }
 
-CAIRN_SCANS void marker::scan_batch(unsigned which) noexcept {
+void marker::scan_batch(unsigned which) noexcept {
   if (hi_ + 64 * k_batch > k_stack) [[unlikely]]
     spill();
-  const std::uintptr_t base = g_space.base;
-  const std::size_t limit = g_space.committed.load(std::memory_order_relaxed);
-  std::uintptr_t* top = stack_ + hi_;
-  const grey* batch = grey_[which];
-  for (unsigned i = 0, n = n_grey_[which]; i < n; ++i)
-    top = push_masked(top, batch[i].address, batch[i].mask, base, limit);
+  hi_ = static_cast<std::size_t>(batching.scan(grey_[which], n_grey_[which], stack_ + hi_) - stack_);
   n_grey_[which] = 0;
-  hi_ = static_cast<std::size_t>(top - stack_);
 }
 
 // Objects of over 512 bytes, which have no masks.
@@ -122,66 +116,50 @@ template <bool runs_cycle>
 }
 
 template <bool runs_cycle>
-void marker::mark_batch(const slot* from, unsigned n) noexcept {
+void marker::mark_batch(found_batch& batch, unsigned n) noexcept {
+  constexpr unsigned k_rarely = 4;  // so many candidates to one that is marked, and more
   grey* next = grey_[filling_];
   std::size_t marked = 0, bytes = 0, to_scan = 0;
-  for (const slot* s = from; s < from + n; ++s) {
-    if (!set_mark<runs_cycle>(*s->bits, s->index, s->span_class)) continue;
-    const std::size_t elem = detail::k_class_bytes[s->span_class / 2];
+  const unsigned found = n;
+  if (mostly_marked_) n = batching.unmarked(batch, n);
+  for (unsigned i = 0; i < n; ++i) {
+    const unsigned span_class = batch.span_class(i);
+    if (!set_mark<runs_cycle>(*batch.bits[i], batch.index(i), span_class)) continue;
+    const std::size_t elem = detail::k_class_bytes[span_class / 2], first = batch.first(i);
+    const std::uintptr_t address = batch.address[i];
     ++marked;
-    bytes += elem != 0 ? elem : g_space.span_at(s->first)->elem_bytes;
-    if (detail::is_noscan_class(s->span_class)) continue;
-    if (!is_masked(s->span_class)) {
-      push_oblets(s->address, s->first, s->span_class);
+    bytes += elem != 0 ? elem : g_space.span_at(first)->elem_bytes;
+    if (detail::is_noscan_class(span_class)) continue;
+    if (!is_masked(span_class)) {
+      push_oblets(address, first, span_class);
       continue;
     }
-    __builtin_prefetch(reinterpret_cast<const void*>(s->address));
+    __builtin_prefetch(reinterpret_cast<const void*>(address));
     to_scan += elem;
-    *next++ = {s->address, mask_of(s->first, s->span_class)};
+    *next++ = {address, mask_of(first, span_class)};
   }
   n_grey_[filling_] = static_cast<unsigned>(next - grey_[filling_]);
+  mostly_marked_ = marked < found / k_rarely;
   objects_marked += marked;
   bytes_marked += bytes;
   bytes_scanned += to_scan;
 }
 
-// The object that the entry points into. False: there is none.
-[[gnu::always_inline]] inline bool marker::find_slot(std::uintptr_t entry, slot& out) noexcept {
-  CAIRN_ASSERT(g_space.contains(entry), "a candidate lies outside of the heap");
-  const std::size_t page = g_space.page_of(entry);
-  const heap::page_info info = g_space.info_of(page);
-  if (!info.in_use()) return false;
-  const std::size_t first = g_space.first_page(page, info);
-  const unsigned span_class = info.span_class(), size_class = span_class / 2;
-  const std::uintptr_t start = g_space.page_address(first);
-  // A candidate in the unused tail of a span has an index beyond its slots, whose allocation bit is never set; of the
-  // 8 byte class there is no tail. Large objects' reciprocal is 0, and so is their index.
-  const auto index = static_cast<unsigned>((entry - start) * detail::k_class_reciprocal[size_class] >> 32);
-  out.address = start + index * std::size_t{detail::k_class_bytes[size_class]};
-  out.bits = &g_space.group_of(first, index);
-  out.first = static_cast<std::uint32_t>(first);
-  out.index = static_cast<std::uint16_t>(index);
-  out.span_class = static_cast<std::uint8_t>(span_class);
-  return true;
-}
-
 // The next candidates that point into objects. 0: the stack is empty.
-unsigned marker::find_batch(slot* out) noexcept {
+unsigned marker::find_batch(found_batch& out) noexcept {
+  constexpr std::size_t k_few = 4;  // one at a time
   unsigned n = 0;
-  std::size_t hi = hi_;
-  while (n < k_batch && hi > lo_) {
-    const std::uintptr_t entry = stack_[--hi];
-    if ((entry & (k_oblet_tag | k_stack_tag)) != 0) [[unlikely]] {
-      hi_ = hi;
-      visit_tagged(entry);
-      hi = hi_;
-    } else if (find_slot(entry, out[n])) {
-      __builtin_prefetch(out[n].bits, 1);
-      ++n;
+  for (;;) {
+    if (hi_ - lo_ >= k_few) {
+      const std::uintptr_t* top = stack_ + hi_;
+      n = batching.find(stack_ + lo_, top, out, n);
+      hi_ = static_cast<std::size_t>(top - stack_);
     }
+    if (n == k_batch || hi_ == lo_) return n;
+    const std::uintptr_t entry = stack_[--hi_];
+    if ((entry & k_entry_tags) != 0) visit_tagged(entry);
+    else n += find_one(entry, out, n) ? 1 : 0;
   }
-  hi_ = hi;
-  return n;
 }
 
 // A list: one candidate leads to one more, and all the time is one chain of loads, each of which needs the last one's
@@ -275,7 +253,7 @@ void marker::between_objects() noexcept {
 template <bool runs_cycle, bool waits>
 bool marker::drain(std::size_t objects, std::size_t bytes) noexcept {
   const std::size_t scanned_before = bytes_scanned;
-  slot batch[k_batch];
+  found_batch batch;
   std::size_t done = 0;
   for (unsigned batches = 0;;) {
     if (hi_ - lo_ == 1 && n_grey_[0] + n_grey_[1] == 0 && !take_more()) {

@@ -13,9 +13,11 @@
 //   find   work out where each one's object and bits lie; prefetch the bits
 //   mark   those that are unmarked; prefetch the object, if it has pointers
 //   scan   not these but the ones that the batch before has marked: their lines have had a batch's time to come
-// What is marked already, as most candidates of a graph are, costs no look at the object. A lone candidate is a list's:
-// it is followed without all this (chase); if each object has to be waited for, other lists, or other parts of it,
-// meanwhile, by who waits and by workers that have nothing to do (gc/scout.h).
+// Each step is a loop over the batch, with vector instructions if there are any (gc/batch.h). Which candidates
+// are marked already is looked at in advance only after a batch of which most were: else that is one more look
+// in vain. What is marked already, as most candidates of a graph are, costs no look at the object. A lone
+// candidate is a list's: it is followed without all this (chase); if each object has to be waited for, other
+// lists, or other parts of it, meanwhile, by who waits and by workers that have nothing to do (gc/scout.h).
 //
 // The stack is last in, first out for the sake of locality. When other workers want work the older half of it goes to
 // the pool: the oldest entries lead to the largest parts of the graph.
@@ -29,14 +31,17 @@
 // What is read of an object may be written meanwhile, a word at a time; what the old or the new word leads to is
 // marked, and the barrier tells of the other (gc/barrier.cc).
 //
-// Rejected: marking before pushing (the mark bit's line is then needed at once, with no time for a prefetch); one ring
-// that prefetches bits and object together (of a graph with four edges an object, three of four objects were fetched
-// from memory in vain); rings instead of batches (their counters, kept in memory, were the longest chain of
-// dependences: twice the time for arrays of pointers).
+// Rejected: marking before pushing (the mark bit's line is then needed at once, with no time for a prefetch);
+// one ring that prefetches bits and object together (of a graph with four edges an object, three of four
+// objects were fetched from memory in vain); rings instead of batches (their counters, kept in memory, were the
+// longest chain of dependences: twice the time for arrays of pointers); a batch's time more between find and
+// mark, and objects prefetched one by one in between the candidates of the next batch (not faster and slower:
+// what is waited for is not latency but the walks of page tables, as many as the processor does at a time).
 #pragma once
 #include <cstddef>
 #include <cstdint>
 
+#include "gc/batch.h"
 #include "gc/fields.h"
 #include "gc/scout.h"
 #include "gc/work.h"
@@ -46,9 +51,6 @@ namespace cairn::gc {
 
 inline constexpr std::size_t k_oblet_bytes = 128 << 10;
 inline constexpr std::size_t k_piece_bytes = 16 << 10;
-inline constexpr std::uintptr_t k_oblet_tag = 1;
-// From a stack: the address may also be one past the end of an array.
-inline constexpr std::uintptr_t k_stack_tag = 2;
 
 // Called by a marker every 64 objects: keeps the slices of a worker that runs beside the program (gc/slice.h).
 class mark_slice;
@@ -94,33 +96,18 @@ class marker {
 
  private:
   static constexpr std::size_t k_stack = 8192;
-  static constexpr unsigned k_batch = 32;
   static constexpr unsigned k_chase = 64;  // objects at a time: as often as other work has to be looked after
 
-  // An object that may have to be marked.
-  struct slot {
-    std::uintptr_t address;
-    heap::bit_group* bits;
-    std::uint32_t first;
-    std::uint16_t index;
-    std::uint8_t span_class;
-  };
-  // One that was marked and is to be scanned: `mask` names its words.
-  struct grey {
-    std::uintptr_t address;
-    std::uint64_t mask;
-  };
   void push(std::uintptr_t entry) noexcept {
     if (hi_ == k_stack) [[unlikely]]
       spill();
     stack_[hi_++] = entry;
   }
-  static bool find_slot(std::uintptr_t entry, slot& out) noexcept;
-  unsigned find_batch(slot* out) noexcept;
+  unsigned find_batch(found_batch& out) noexcept;
   template <bool runs_cycle>
   static bool set_mark(heap::bit_group& bits, unsigned index, unsigned span_class) noexcept;
   template <bool runs_cycle>
-  void mark_batch(const slot* from, unsigned n) noexcept;
+  void mark_batch(found_batch& batch, unsigned n) noexcept;
   void scan_batch(unsigned which) noexcept;
   template <bool runs_cycle, bool scouts>
   void chase() noexcept;
@@ -150,9 +137,10 @@ class marker {
   std::size_t lo_ = 0, hi_ = 0;
   // Marked and not yet scanned: by the batch at hand, grey_[filling_], and by the one before.
   unsigned filling_ = 0;
+  bool mostly_marked_ = false;  // the candidates of the last batch
   unsigned n_grey_[2] = {};
   grey grey_[2][k_batch];
-  std::uintptr_t stack_[k_stack];
+  std::uintptr_t stack_[k_stack + k_lanes];
 };
 
 // f(entry) for every word of [from, to), a part of a stack, that may be a pointer.

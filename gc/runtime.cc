@@ -18,6 +18,7 @@
 #include "cairn/gc.h"
 #include "cairn/go.h"
 #include "gc/barrier.h"
+#include "gc/batch.h"
 #include "gc/cpu_count.h"
 #include "gc/cycle.h"
 #include "gc/filter.h"
@@ -74,6 +75,7 @@ void first_start() {
   find_thread_locals();
   the_marker();
   choose_filter();
+  choose_batch_kernels();
   choose_forget_vectors();
   r.pace.percent.store(r.options.gc_percent, std::memory_order_relaxed);
   r.pace.memory_limit.store(r.options.memory_limit, std::memory_order_relaxed);
