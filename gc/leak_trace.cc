@@ -303,8 +303,10 @@ void leak_trace::leave_out(const sched::world_stopped& stopped, range_list& rang
   for (std::size_t i = 0; i < segments; ++i)
     add_range(ranges, sched::records::segments[i].load(std::memory_order_acquire),
               sched::records::k_segment_bytes);
+  // Those of ended threads too: they still tell where a goroutine last parked there.
+  sched::for_each_record(stopped,
+                         [&ranges](const sched::m& thread) { add_range(ranges, &thread, sizeof thread); });
   sched::for_each_m(stopped, [&ranges](const sched::m& thread) {
-    add_range(ranges, &thread, sizeof thread);
     if (!thread.dead)
       add_range(ranges, thread.own.low, static_cast<std::size_t>(thread.own.high - thread.own.low));
   });

@@ -395,6 +395,7 @@ void call_in_safe_state(m& self, void (*fn)(void*), void* arg) {
 }
 
 m* detail_handshake::first_m() noexcept { return sched::first_m(); }
+m* detail_handshake::newest_record() noexcept { return sched::newest_record.load(std::memory_order_seq_cst); }
 
 world_stopped stop_the_world(const char* reason) {
   m* self = current();

@@ -72,7 +72,8 @@ class [[nodiscard]] registry_guard {
 
 namespace detail_handshake {
 m* first_m() noexcept;
-}
+m* newest_record() noexcept;
+}  // namespace detail_handshake
 
 template <class F>
 void for_each_m(const world_stopped&, F&& f) {
@@ -81,6 +82,11 @@ void for_each_m(const world_stopped&, F&& f) {
 template <class F>
 void for_each_m(const registry_guard&, F&& f) {
   for (m* p = detail_handshake::first_m(); p != nullptr; p = p->next) f(*p);
+}
+// The same, and those of threads that have ended or are about to attach: for where a record lies. Its fields are stale.
+template <class F>
+void for_each_record(const world_stopped&, F&& f) {
+  for (const m* p = detail_handshake::newest_record(); p != nullptr; p = p->older) f(*p);
 }
 
 // Calls fn(arg) in the safe state: fn may wait for anything, and must not use the heap nor the library. The thread

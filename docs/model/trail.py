@@ -7,15 +7,17 @@
 
 Columns: Spin's step, who takes it, the part of the model (an inline's name, or the comment above the line), changes.
 """
+import os
 import re
 import sys
 
 STEP = re.compile(r"\s*(\d+):\tproc\s+(\d+) \((\w+):\d+\) \S+:(\d+) \(state \d+\)")
 VALUE = re.compile(r"\t\t(?:\w+\(\d+\):)?([\w\[\]]+) = (\d+)")
-LOCAL = {"c", "v", "k", "r", "me", "p", "seen", "marking", "marked", "was_black", "pend", "o", "k"}
+LOCAL = {"c", "v", "k", "r", "me", "p", "seen", "marking", "marked", "was_black", "pend", "o"}
+LOCAL |= {"b", "sum", "number"}  # of rw_mutex.pml
 SETS = {"mark", "alloc", "work", "unswept", "buffer[0]", "buffer[1]"}
-# Of lock.pml and mutex.pml: what only assertions look at, and store buffers. Their lengths are shown, and entries when
-# they reach memory.
+# Of lock.pml, mutex.pml and rw_mutex.pml: what only assertions look at, and store buffers. Their lengths are shown, and
+# entries when they reach memory.
 UNSHOWN = re.compile(r"calls|releases|ended|busy|still|last|tries|what\[|value\[")
 HELPERS = {"store", "drain", "record", "reach", "occupy", "find_free", "pick_cell", "pick_value"}
 
@@ -44,6 +46,22 @@ def shown_of_mutex(name, value):
         return " ".join(text for bit, text in MUTEX_BITS if int(value) & bit) or "free"
     if name in ("bias", "hall", "heir"):
         return f"thread {int(value) - 1}" if int(value) else "none"
+    return value
+
+
+RW_MUTEX_BITS = ((1, "writer"), (2, "line"), (4, "called"), (8, "unknown"))
+
+
+def shown_of_rw_mutex(name, value):
+    number = int(value)
+    if name == "word":
+        return " ".join(text for bit, text in RW_MUTEX_BITS if number & bit) or "no bits"
+    if name == "bias":
+        return f"{'fenced' if number & 1 else 'plain'} {number // 2}" if number else "none"
+    if name.startswith("table"):
+        return f"{number & 3} of {number // 4}" if number else "0"
+    if name in ("hall", "heir"):
+        return f"thread {number - 1}" if number else "none"
     return value
 
 
@@ -84,7 +102,7 @@ def main():
     with open(sys.argv[1], encoding="utf-8") as model:
         label = labels(model.read().splitlines())
     steps = read(sys.stdin, label)
-    show = shown_of_mutex if sys.argv[1].endswith("mutex.pml") else shown
+    show = {"mutex.pml": shown_of_mutex, "rw_mutex.pml": shown_of_rw_mutex}.get(os.path.basename(sys.argv[1]), shown)
     collector = next((pid for _, (process, pid), _, _ in steps if process == "collector"), 0)
     for number, (process, pid), what, changes in steps:
         who = f"fiber {pid - collector - 1}" if process == "fiber" else process

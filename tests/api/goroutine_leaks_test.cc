@@ -232,6 +232,78 @@ TEST_P(GoroutineLeaks, FindsWhoWaitsForWhatLiesOnItsOwnStack) {
   });
 }
 
+std::size_t waiting(const cast& of, const char* reason) {
+  std::size_t n = 0;
+  for (const goroutine_info& g : cairn::goroutines())
+    n += g.state == "waiting" && g.wait_reason == reason && of.has(g.id) ? 1 : 0;
+  return n;
+}
+
+// Who stands in line is told who stood there some before. Those are gone from the line, and wait elsewhere: a thread's
+// stack, of which every word counts, must not lead to theirs.
+TEST_P(GoroutineLeaks, FindsThoseWhoStoodInLineBeforeThreads) {
+  on_procs(GetParam(), [] {
+    cast leaked;
+    cairn::sync::wait_group gate;
+    gate.add(1);
+    for (std::size_t i = 0; i < k_copies; ++i)
+      cairn::spawn([&] {
+        cairn::go([c = make_chan<int>(), &leaked, &gate] {
+          leaked.enter();
+          gate.wait();
+          c.recv();
+        });
+      }).get();
+    ASSERT_TRUE(eventually([&] { return waiting(leaked, "wait_group wait") == k_copies; }));
+    gate.done();
+    ASSERT_TRUE(eventually([&] { return waiting(leaked, "chan receive") == k_copies; }));
+    gate.add(1);
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 8; ++i) threads.emplace_back([&gate] { gate.wait(); });
+    cairn::sleep_for(50ms);
+    EXPECT_GE(count(leaks(), leaked), k_enough);
+    gate.done();
+    cairn::blocking([&threads] {
+      for (std::thread& t : threads) t.join();
+    });
+  });
+}
+
+// Deeper down than others wait.
+[[gnu::noinline]] void receive_deep_down(const chan<int>& c) {
+  char room[1024];
+  asm volatile("" : : "r"(room) : "memory");
+  c.recv();
+  asm volatile("" : : "r"(room) : "memory");
+}
+
+// A thread that has ended leaves its record behind, with the place in it where a goroutine last waited on it. That
+// goroutine's stack is another one's now.
+TEST_P(GoroutineLeaks, FindsThoseWhoHaveTheStacksOfWhoRanOnThreadsThatHaveEnded) {
+  on_procs(GetParam(), [] {
+    cast guests;
+    const auto go_on = make_chan<int>();
+    for (std::size_t i = 0; i < 2 * k_copies; ++i)
+      cairn::go([go_on, &guests] {
+        const cairn::lock_os_thread own_thread;
+        guests.enter();
+        go_on.recv();
+      });
+    EXPECT_TRUE(all_wait(guests, 2 * k_copies));
+    go_on.close();
+  });
+  on_procs(GetParam(), [] {
+    cast leaked;
+    for (std::size_t i = 0; i < k_copies; ++i)
+      cairn::go([c = make_chan<int>(), &leaked] {
+        leaked.enter();
+        receive_deep_down(c);
+      });
+    ASSERT_TRUE(all_wait(leaked, k_copies));
+    EXPECT_GE(count(leaks(), leaked), k_enough);
+  });
+}
+
 TEST_P(GoroutineLeaks, FindsWhoWaitsForACancellationThatNobodyCanAskFor) {
   expect_leaks(GetParam(), "chan receive", [](cast& leaked) {
     auto [ctx, cancel] = cairn::with_cancel(cairn::background());
