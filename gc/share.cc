@@ -141,7 +141,7 @@ bool leave_to_program(marker& m) noexcept {
     sched::futex_wait(g_state.no_work, seen, sched::now_ns() + (lag > 0 ? k_own_gap_ns : k_look_ns));
     if (g_state.no_work.load(std::memory_order_acquire) != seen || !all_processors_are_wanted()) break;
     limit_cpu_of_marking(now_ns());
-    rt().work.reserve(k_spare_buffers);
+    rt().work.reserve();
   }
   g_state.open.store(false, std::memory_order_relaxed);
   g_state.left = now_ns();
