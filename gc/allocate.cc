@@ -80,7 +80,7 @@ void* take_small(std::size_t bytes, unsigned span_class, std::uint64_t mask, boo
       const heap::refill_result r = heap::refill(self, span_class, mask);
       self.uncounted += r.bytes;
       assists::charge(self, r.bytes);
-      if (r.sweep_ns != 0) rt().count.note(pause_kind::sweep, {r.sweep_ns, false});
+      if (r.sweep.ns != 0) rt().count.note(pause_kind::sweep, r.sweep);
       slot = r.slot;
     }
     if (slot != nullptr && is_array) heap::note_array(slot);

@@ -23,8 +23,10 @@
 // find that, and end with it: 4 ns instead of 10. A mark may be believed from the end of H1 on; until then
 // there are old ones, in spans that sit in caches, and a thread that drops a word for one of these might still
 // have its store on the way to memory when the markers come. That all stacks are black says that H1 is over,
-// and so do births that are black. The word that was overwritten stays in a register, as it is, until the look
-// at its mark is over: a handshake that comes before finds it there, one that comes later has nothing to find.
+// and so do births that are black. The word that was overwritten, and while a stack is grey the one that was stored,
+// stay in registers, as they are, until the look at their marks is over: a handshake that comes before finds them
+// there, one that comes later has nothing to find. (Should the cycle end in between and another begin: its H1 comes
+// after the store, which is nothing to that cycle.)
 //
 // A thread that is not attached is reached by no handshake. What it stores is handed over at once; between its store
 // and that nothing protects it. Threads that use managed pointers are attached (gc_ptr.h says so).
@@ -165,7 +167,12 @@ namespace {
 [[gnu::noinline]] void store_watched(const void* slot, const void* old, const void* value,
                                      const char* type) noexcept {
   const unsigned char flags = __atomic_load_n(&cairn_barrier_flags, __ATOMIC_RELAXED);
-  record_stored(flags, old, value);
+  const void *kept_old = old, *kept_value = value;
+  asm("" : "+r"(kept_old), "+r"(kept_value));  // as in barrier_slow
+  // While a stack is grey. (When none is, the caller has looked.)
+  const bool is_known = (flags & gc::k_grey_stacks) != 0 && heap::the_heap.current().black() &&
+                        gc::is_no_news(old) && gc::is_no_news(value);
+  if (!is_known) record_stored(flags, kept_old, kept_value);
   // Afterwards: they wait in the safe state, where no handshake looks for what a store has in its registers.
   if ((flags & (gc::k_check_location | gc::k_check_value)) != 0) [[unlikely]] {
     if ((flags & gc::k_check_location) != 0) gc::check_location(slot, value, type);

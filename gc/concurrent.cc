@@ -149,6 +149,7 @@ void scan_threads(cycle& c, marker& m) {
   sched::scan_epoch.fetch_add(2, std::memory_order_release);
   step("cycle.roots", scan, &stacks, sched::interruption::stack_scan);
   heap::maybe_delay("cycle.goroutines");
+  guests::open_door();  // over many it takes long, and what the program shades meanwhile is to be marked soon
   mark_slice slice;
   slice.begin(m);
   m.slice = c.is_forced() ? nullptr : &slice;

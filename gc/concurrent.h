@@ -14,7 +14,7 @@
 //      makes is. The stacks of goroutines that do not run are scanned by the cycle's thread with helpers
 //      (gc/parked.h), or by who resumes one that is still grey, before it does: a goroutine has a colour, and a
 //      black one runs on a black thread only (sched/goroutine.h). The step is over when every thread and every
-//      goroutine is black.
+//      goroutine is black. Assists mark already while goroutines are scanned.
 //   6. Marking, by the thread that runs the cycle, helpers, shares (gc/share.h) and assists, while the barrier
 //      brings more.
 //   7. When there is nothing left: a round. Every thread hands over its barrier's buffer, and what a signal

@@ -244,7 +244,7 @@ void begin_cycle(cycle& c, cycle_reason reason) {
   g_limited.assist_ns = 0;
   c.record.heap_at_start = r.pace.live.load(std::memory_order_relaxed);
   c.record.heap_goal = r.pace.goal.load(std::memory_order_relaxed);
-  r.work.reserve(k_spare_buffers);
+  r.work.reserve();
   r.specials.reserve();
   if (!stops_the_world()) guests::prepare();
   // A cycle that turned out to be worth it has asked for them; of a large heap, and of many stacks, that is known

@@ -245,7 +245,17 @@ void marker::follow() noexcept {
   chase<runs_cycle, false>();
 }
 
+void marker::take_shaded() noexcept {
+  if (!pool_.has_shaded() || hi_ + work_buf::k_entries > k_stack) return;
+  work_buf* b = pool_.try_take_shaded();
+  if (b == nullptr) return;
+  std::memcpy(stack_ + hi_, b->entries, b->n * sizeof(std::uintptr_t));
+  hi_ += b->n;
+  pool_.give_empty(b);
+}
+
 void marker::between_objects() noexcept {
+  take_shaded();
   if (pool_.is_wanted()) share();
   if (slice != nullptr) slice->check(*this);
 }
@@ -255,6 +265,7 @@ bool marker::drain(std::size_t objects, std::size_t bytes) noexcept {
   const std::size_t scanned_before = bytes_scanned;
   found_batch batch;
   std::size_t done = 0;
+  take_shaded();
   for (unsigned batches = 0;;) {
     if (hi_ - lo_ == 1 && n_grey_[0] + n_grey_[1] == 0 && !take_more()) {
       const std::size_t marked_before = objects_marked;

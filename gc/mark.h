@@ -19,8 +19,9 @@
 // candidate is a list's: it is followed without all this (chase); if each object has to be waited for, other
 // lists, or other parts of it, meanwhile, by who waits and by workers that have nothing to do (gc/scout.h).
 //
-// The stack is last in, first out for the sake of locality. When other workers want work the older half of it goes to
-// the pool: the oldest entries lead to the largest parts of the graph.
+// The stack is last in, first out for the sake of locality; what the barrier has shaded meanwhile comes on top
+// of it. When other workers want work the older half of it goes to the pool: the oldest entries lead to the
+// largest parts of the graph.
 //
 // What is over 512 bytes goes back to the stack: whole, or in oblets of 128 KiB, which workers share. It is scanned in
 // pieces of 16 KiB, the rest of it lying beneath what the piece has brought: so a quantum stays short, and the stack
@@ -117,6 +118,7 @@ class marker {
   template <bool runs_cycle, bool waits>
   bool drain(std::size_t objects, std::size_t bytes) noexcept;
   void between_objects() noexcept;
+  void take_shaded() noexcept;  // see gc/work.h
   void scan_masked(std::uintptr_t at, std::uint64_t mask) noexcept;
   void push_oblets(std::uintptr_t at, std::size_t first, unsigned span_class) noexcept;
   void scan_oblet(std::uintptr_t at) noexcept;

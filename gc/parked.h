@@ -4,9 +4,10 @@
 // The stacks of goroutines that do not run. Beside the program they are scanned by the thread that runs the
 // cycle, or by who resumes one before that (goroutine::scan says whose it is, sched/goroutine.h).
 //
-// Where there are many, and processors that the program leaves idle, helpers take part: the segments of records are
-// dealt out one at a time, in a round of the work pool in which nothing is marked. What a helper finds it leaves in
-// the pool. The round is over before the cycle goes on: the barrier is told then that no stack is grey.
+// Where there are many, and processors that the program leaves idle, helpers take part: the segments of records
+// are dealt out one at a time, in a round of the work pool in which its workers mark nothing. What a helper
+// finds it leaves in the pool. The round is over before the cycle goes on: the barrier is told then that no
+// stack is grey.
 //
 // Most of the time is spent waiting for memory, four lines or more of it for each goroutine; so the top of each stack
 // is fetched some records ahead. (Over 300,000 goroutines a collection takes 80 ms so, and 120 without.)

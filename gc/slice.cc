@@ -56,7 +56,7 @@ void mark_slice::check(const marker& m) noexcept {
   publish(m);
   if (&m == &the_marker()) {
     limit_cpu_of_marking(clock);
-    rt().work.reserve(k_spare_buffers);
+    rt().work.reserve();
   }
   const long now = sched::preemptions();
   if (now != preemptions_) wanted_ = k_remember;

@@ -22,14 +22,24 @@ void work_pool::put_full(work_buf* b) noexcept {
   if (asked_.load(std::memory_order_relaxed)) asked_.store(false, std::memory_order_relaxed);
 }
 
-work_buf* work_pool::try_take_full() noexcept { return static_cast<work_buf*>(full_.pop()); }
+void work_pool::put_shaded(work_buf* b) noexcept {
+  shaded_.push(b);
+  if (asked_.load(std::memory_order_relaxed)) asked_.store(false, std::memory_order_relaxed);
+}
+
+work_buf* work_pool::try_take_full() noexcept {
+  if (has_shaded()) {
+    if (work_buf* b = try_take_shaded()) return b;
+  }
+  return static_cast<work_buf*>(full_.pop());
+}
 
 void work_pool::discard() noexcept {
   while (work_buf* b = try_take_full()) give_empty(b);
 }
 
 void work_writer::next() noexcept {
-  if (b_ != nullptr) pool_.put_full(b_);
+  if (b_ != nullptr) pool_.put_shaded(b_);
   b_ = pool_.take_empty();
   // Without the system's 2 KiB what was found would be lost.
   if (b_ == nullptr)

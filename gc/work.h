@@ -12,6 +12,10 @@
 // holder that the kernel has taken off its processor. Full buffers and empty ones lie in two stacks without one
 // (heap/tagged_stack.h; buffers are never unmapped).
 //
+// What the barrier has shaded comes first: until it is marked each store that overwrites it shades it again.
+// Behind the rest, which lasts as long as the cycle does, a thread that exchanged pointers among 16,384 objects
+// recorded 10 million words a cycle, and was three times slower by it.
+//
 // Termination of parallel marking. A worker is busy or idle; only busy ones have entries in hand, and take and add
 // buffers. How many workers there are, how many of them idle, and whether the round is finished, is one word, so a
 // change of it is a change of a state that was whole. The rules:
@@ -21,14 +25,15 @@
 //   4. A round is finished, by an exchange, from "all workers are idle". (One in which nothing is marked, but
 //      stacks are dealt out, is finished by who began it.)
 // Then: when the round is finished no worker has anything in hand, and no buffer that a worker has put is left.
-// Proof. At the exchange all are idle, each since the last change that it made of the word. What it put it put before
-// that, for after it, it takes and puts nothing (3). Consider the last change of the stack that was a worker's put. The
-// worker that made it found the stack empty afterwards, before it became idle (2). Since then no worker has put
-// anything. So what came after that look came from threads that are no workers. Nobody has an entry in hand, for only
-// busy ones have (2, 3); and none becomes busy any more (1, 3).
-// It does not matter that the word may have changed and come back since the one who finishes has read it.
-// Buffers of others (barrier, handshakes, assists) may come at any time, also when the round is finished already. Who
-// began the round looks for them again; when there can be no more of them is the cycle's business (gc/concurrent.h).
+// Proof. At the exchange all are idle, each since the last change that it made of the word. What it put it put
+// before that, for after it, it takes and puts nothing (3). Consider the last change of the stack that was a
+// worker's put. The worker that made it found the stack empty afterwards, before it became idle (2). Since then
+// no worker has put anything. So what came after that look came from threads that are no workers, as all that
+// is shaded does. Nobody has an entry in hand, for only busy ones have (2, 3); and none becomes busy any more
+// (1, 3). It does not matter that the word may have changed and come back since the one who finishes has read
+// it. Buffers of others (barrier, handshakes, assists) may come at any time, also when the round is finished
+// already. Who began the round looks for them again; when there can be no more of them is the cycle's business
+// (gc/concurrent.h).
 #pragma once
 #include <atomic>
 #include <cstddef>
@@ -50,13 +55,18 @@ struct work_buf : heap::stack_link {
 static_assert(sizeof(work_buf) == 2048);
 
 // Kept in reserve while marking goes on, by the thread that runs the cycle: a thread of the program that has to
-// get more from the system takes its page faults, some 50 us a slab.
+// get more from the system takes its page faults, some 50 us a slab, and longer if others map memory, too. A mark of a
+// graph may fill 400 buffers in a millisecond, and the thread may be kept waiting for its processor for some of these;
+// so when many are in use there are as many more.
 inline constexpr std::size_t k_spare_buffers = 256;
 
 class work_pool {
  public:
-  // At depth 0: so many buffers can be taken without asking the system.
-  void reserve(std::size_t n) noexcept { records_.reserve(n); }
+  // At depth 0: k_spare_buffers can be taken without asking the system, or as many as are in use if that is more.
+  void reserve() noexcept {
+    const std::size_t used = records_.in_use();
+    records_.reserve(used > k_spare_buffers ? used : k_spare_buffers);
+  }
 
   // An empty buffer; null when the system gives no memory.
   work_buf* take_empty() noexcept;
@@ -64,8 +74,12 @@ class work_pool {
   void put_full(work_buf* b) noexcept;
   work_buf* try_take_full() noexcept;
   // What the caller has learnt of, by a handshake or an acquire, it does not miss here.
-  bool has_full() const noexcept { return !full_.empty(); }
-  bool is_empty() const noexcept { return full_.empty(); }
+  bool has_full() const noexcept { return !shaded_.empty() || !full_.empty(); }
+  bool is_empty() const noexcept { return !has_full(); }
+  // What others than markers have found.
+  void put_shaded(work_buf* b) noexcept;
+  bool has_shaded() const noexcept { return !shaded_.empty(); }
+  work_buf* try_take_shaded() noexcept { return static_cast<work_buf*>(shaded_.pop()); }
   // Gives up all full buffers unread: after marking has ended.
   void discard() noexcept;
 
@@ -108,7 +122,8 @@ class work_pool {
   bool finish_if_all_idle() noexcept;                      // true: it is finished
 
   heap::fixed_alloc<work_buf> records_;
-  heap::tagged_stack full_;
+  heap::tagged_stack full_;    // by workers
+  heap::tagged_stack shaded_;  // by others
   std::atomic<std::uint64_t> round_{round::k_finished};
   std::atomic<bool> asked_{false};  // Set by assists, cleared with the next full buffer.
 };
@@ -123,7 +138,7 @@ class work_writer {
   work_buf* release() noexcept { return std::exchange(b_, nullptr); }
   ~work_writer() {
     if (b_ == nullptr) return;
-    if (b_->n != 0) pool_.put_full(b_);
+    if (b_->n != 0) pool_.put_shaded(b_);
     else pool_.give_empty(b_);
   }
   work_writer(const work_writer&) = delete;

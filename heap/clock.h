@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
 //
-// The clock by which the library times what it does to a thread.
+// The clock by which the library times what it does to a thread, and what else it asks the kernel then.
 #pragma once
+#include <sys/resource.h>
 #include <time.h>
 
 #include <cstdint>
@@ -15,5 +16,22 @@ inline std::uint64_t monotonic_ns() noexcept {
   clock_gettime(CLOCK_MONOTONIC, &t);
   return static_cast<std::uint64_t>(t.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(t.tv_nsec);
 }
+
+// How often the kernel has given the calling thread's processor to another one against its will. Some 170 ns;
+// async-signal-safe, keeps errno.
+inline long preemptions() noexcept {
+  rusage use{};
+  getrusage(RUSAGE_THREAD, &use);
+  return use.ru_nivcsw;
+}
+
+// To another thread and back takes longer: below nobody needs to look for a preemption.
+inline constexpr std::uint64_t k_least_switch_ns = 5'000;
+
+// Of a thread.
+struct interval {
+  std::uint64_t ns = 0;
+  bool switched = false;  // another thread ran on its processor meanwhile, against its will
+};
 
 }  // namespace cairn::heap

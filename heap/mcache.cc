@@ -162,7 +162,7 @@ refill_result refill(mcache& c, unsigned span_class, std::uint64_t mask) noexcep
     the_heap.central[span_class].put(s, h);
   }
   mcentral& central = the_heap.central[span_class];
-  mspan* s = black ? central.take_swept(h) : central.take(h, out.sweep_ns);
+  mspan* s = black ? central.take_swept(h) : central.take(h, out.sweep);
   if (s == nullptr) {
     s = the_heap.allocate_span(detail::k_class_pages[span_class / 2], span_class, &c.pages, h);
     if (s == nullptr) return out;

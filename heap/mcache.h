@@ -18,6 +18,7 @@
 #include <cstdint>
 
 #include "cairn/detail/entry.h"
+#include "heap/clock.h"
 #include "heap/mspan.h"
 #include "heap/page_cache.h"
 
@@ -60,7 +61,7 @@ struct mcache : detail::thread_cache {
 struct refill_result {
   void* slot = nullptr;   // the first slot, already taken from the run; null: the system gave no more memory
   std::size_t bytes = 0;  // bytes of all slots of the run
-  std::uint64_t sweep_ns = 0;  // see mcentral::take
+  interval sweep{};       // see mcentral::take
 };
 refill_result refill(mcache& c, unsigned span_class, std::uint64_t mask) noexcept;
 // A slot for an array or an object with a mask known at run time; like the inlined fast path.

@@ -19,6 +19,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "heap/clock.h"
 #include "heap/lock.h"
 #include "heap/mspan.h"
 #include "heap/tagged_stack.h"
@@ -61,9 +62,9 @@ class span_list {
 class alignas(64) mcentral {
  public:
   // A swept span with a free slot, sweeping some if need be. Null when sweeping a hundred of them freed nothing; then
-  // a fresh span is cheaper. Sets sweepgen to "in a cache, swept". `sweep_ns`: the time that sweeping took from the
-  // second span on; to sweep one takes about as long as to read the clock twice.
-  mspan* take(std::uint32_t h, std::uint64_t& sweep_ns) noexcept;
+  // a fresh span is cheaper. Sets sweepgen to "in a cache, swept". `spent`: on sweeping, from the second span on; to
+  // sweep one takes about as long as to read the clock twice.
+  mspan* take(std::uint32_t h, interval& spent) noexcept;
   // The same while a cycle marks: all spans are swept, and the other lists are looked at by nobody who may hold an
   // old generation in hand, for which they would be the unswept ones.
   mspan* take_swept(std::uint32_t h) noexcept;
@@ -92,10 +93,11 @@ class alignas(64) mcentral {
   static constexpr unsigned unswept(std::uint32_t h) noexcept { return 1 - h / 2 % 2; }
   // Sweeps a span taken from an unswept list; true when a slot of it is free.
   bool sweep(mspan* s, std::uint32_t h) noexcept;
-  // How many spans one call of take may still sweep, and when it began with the second.
+  // How many spans one call of take may still sweep, and when it began with the second; the thread's preemptions then.
   struct search {
     unsigned budget;
     std::uint64_t second_at = 0;
+    long preemptions = 0;
   };
   mspan* sweep_for_use(span_list& from, std::uint32_t h, search& s) noexcept;
 

@@ -250,7 +250,15 @@ void wait_for_answers(m* self) noexcept {
   if (!spin_for_answers(0, k_spin_ns)) sleep_for_answers(self);
 }
 
-// By the holder of the registry lock, who has filled in `request`. True if any thread was running.
+void call_here(m& p) noexcept {
+  // On the caller's own m the section keeps requests of nobody: the registry is ours. It is for fn, which may take
+  // runtime locks.
+  runtime_section section;
+  request.fn(p, request.arg);
+}
+
+// By the holder of the registry lock, who has filled in `request`. True if any thread was running. Of a handshake: who
+// is held is released at once, before the running ones are waited for. It may want to go on by now.
 bool ask_all(m* self, bool patient) noexcept {
   CAIRN_CHECK(self == nullptr || self->depth.load(std::memory_order_relaxed) == 0,
               "a handshake begins inside a runtime section");
@@ -259,7 +267,13 @@ bool ask_all(m* self, bool patient) noexcept {
   for (m* p = first_m(); p != nullptr; p = p->next) {
     p->reported = false;
     p->cpu_when_late = -1;
-    if (p != self && ask(*p)) any = true;
+    if (p == self) continue;
+    if (ask(*p)) {
+      any = true;
+    } else if (request.fn != nullptr) {
+      call_here(*p);
+      release_held(*p);
+    }
   }
   if (any && !(patient && spin_for_answers(1, k_patience_ns))) signal_requested(self);
   return any;
@@ -296,13 +310,6 @@ void note_stop_end() noexcept {
   next_stop_at = stop_began == 0 ? 0 : now + std::clamp(now - stop_began, k_least_gap_ns, k_most_gap_ns);
 }
 
-void call_here(m& p) noexcept {
-  // On the caller's own m the section keeps requests of nobody: the registry is ours. It is for fn, which may take
-  // runtime locks.
-  runtime_section section;
-  request.fn(p, request.arg);
-}
-
 // ---- the safe state -----------------------------------------------------------------------------------------------
 
 void enter_safe(m& self) noexcept {
@@ -315,6 +322,12 @@ void enter_safe(m& self) noexcept {
     CAIRN_CHECK(state == k_requested, "the library is called inside cairn::blocking");
     detail_m::answer_deferred(self);
   }
+}
+
+// The word is held: by a handshake for some microseconds, less than it takes to fall asleep and wake.
+void spin_while_held(const m& self) noexcept {
+  constexpr int k_spins = 100;
+  for (int i = 0; i < k_spins && self.state.load(std::memory_order_relaxed) == k_held; ++i) pause_cpu();
 }
 
 void leave_safe(m& self) noexcept {
@@ -330,6 +343,8 @@ void leave_safe(m& self) noexcept {
     if (!watch) {
       watch.emplace();
       why = request_why.load(std::memory_order_relaxed);
+      spin_while_held(self);
+      continue;
     }
     if (state == k_held) {
       // Relaxed: tells the asker only that a wake is wanted.
@@ -429,14 +444,7 @@ void handshake(void (*fn)(m&, void*), void* arg, interruption why) {
   request = {"handshake", fn, arg};
   request_why.store(why, std::memory_order_relaxed);
   ask_all(self, true);
-  for (m* p = first_m(); p != nullptr; p = p->next) {
-    if (p == self) {
-      call_here(*p);
-    } else if (is_held(*p)) {
-      call_here(*p);
-      release_held(*p);
-    }
-  }
+  if (self != nullptr) call_here(*self);
   wait_for_answers(self);
   if (any_dead()) reap_dead();
   release_registry();

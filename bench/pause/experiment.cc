@@ -16,6 +16,7 @@
 
 #include "bench/pause/company.h"
 #include "bench/pause/disturbance.h"
+#include "bench/pause/machine.h"
 #include "bench/pause/report_html.h"
 #include "bench/pause/report_text.h"
 
@@ -81,7 +82,10 @@ void measure(experiment& out) {
   for (unsigned i = 0; i < out.what.repeat; i++) {
     round_record& round = out.rounds.emplace_back();
     beside.allocate(false);
-    if (out.what.control != control_mode::off) round.control = subject.run(false);
+    if (out.what.control != control_mode::off) {
+      round.control = subject.run(false);
+      round.control->slices = bare_slices(out.what.threads + out.what.allocators, out.what.seconds / 2);
+    }
     beside.allocate(true);
     if (out.what.control != control_mode::only) round.collected = subject.run(true);
     if (out.what.repeat > 1) say(text_round(round, i + 1));

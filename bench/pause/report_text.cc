@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "bench/pause/machine.h"
 #include "bench/pause/summary.h"
 
 namespace pause_bench {
@@ -96,6 +97,10 @@ std::string text_report(const experiment& from) {
   if (from.what.repeat > 1) out += fmt::format("medians of {} rounds\n", from.what.repeat);
   if (const std::string spoilt = spoilt_by(from); !spoilt.empty()) out += "SPOILT: " + spoilt + "\n";
   out += "switched: the kernel took the thread off its core meanwhile (involuntary context switch)\n";
+  if (has_control(from)) {
+    out += fmt::format(
+        "bare slices: {} us of reading memory, nothing of the library: what the machine adds\n", k_slice_us);
+  }
   return out;
 }
 

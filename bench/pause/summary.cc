@@ -11,6 +11,7 @@ namespace pause_bench {
 namespace {
 
 constexpr const char* k_lap_names[] = {"units", "inserts", "batches"};
+constexpr const char* k_slices = "bare slices";
 // By cairn::gc::pause_kind.
 constexpr const char* k_kind_names[] = {"  stops", "  handshakes", "  stack scans", "barrier buffers",
                                         "assists", "sweeps",       "zeroing"};
@@ -76,6 +77,10 @@ summary_block lap_block(const experiment& from, bool control) {
     add_row(out, from, control,
             [&](const run_record& run) { return row_of(name + ", switched", run.laps[kind].switched); });
   }
+  add_row(out, from, control, [](const run_record& run) { return row_of(k_slices, run.slices.alone); });
+  add_row(out, from, control, [](const run_record& run) {
+    return row_of(std::string(k_slices) + ", switched", run.slices.switched);
+  });
   return out;
 }
 
@@ -138,6 +143,13 @@ std::vector<comparison> compare_with_control(const experiment& from) {
     for (const summary_row& beside : control.rows) {
       if (beside.name != row.name || beside.us[3] == 0 || beside.max_us == 0) continue;
       out.push_back({row.name, row.us[3] / beside.us[3], row.max_us / beside.max_us});
+    }
+  }
+  for (const summary_row& row : collector_block(from).rows) {
+    if (row.name != "assists") continue;
+    for (const summary_row& beside : control.rows) {
+      if (beside.name != k_slices) continue;
+      out.push_back({row.name + " / " + k_slices, row.us[3] / beside.us[3], row.max_us / beside.max_us});
     }
   }
   return out;

@@ -41,6 +41,7 @@ struct run_record {
   std::uint64_t objects = 0;  // allocated, or taken from the stock
   cairn::gc::stats before{}, after{};
   std::vector<sample> samples;
+  series slices;  // of a control run: what the machine does to some (machine.h)
 };
 
 class workload {

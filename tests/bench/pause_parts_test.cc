@@ -11,6 +11,7 @@
 
 #include "bench/pause/command_line.h"
 #include "bench/pause/disturbance.h"
+#include "bench/pause/machine.h"
 #include "bench/pause/recorder.h"
 #include "bench/pause/sampler.h"
 #include "bench/pause/shapes.h"
@@ -209,6 +210,15 @@ TEST(PauseTickClock, AgreesWithTheSteadyClock) {
   EXPECT_GE(right, told * 0.99);
   EXPECT_NEAR(static_cast<double>(tick_clock::to_ns(tick_clock::of(std::chrono::milliseconds(30)))), 30e6,
               1e4);
+}
+
+TEST(PauseMachine, ASliceIsNoShorterThanItIsMeantToBe) {
+  tick_clock::calibrate();
+  const series seen = bare_slices(2, 0.05);
+  const interval_histogram all = seen.all();
+  ASSERT_GT(all.count(), 0u);
+  // To the width of a bucket, and what converting ticks rounds off.
+  EXPECT_GE(all.percentile_ns(0), k_slice_us * 1000 * 95 / 100);
 }
 
 TEST(PauseSampler, ASeriesOfSamplesTellsTheCycles) {

@@ -115,9 +115,9 @@ TEST(PauseProgram, AShortRunPrintsTheTableAndWritesThePage) {
     if (got.output.find("  pauses  ") != got.output.npos && got.output.find("\n0 cycles") == got.output.npos)
       break;
   }
-  for (const char* words :
-       {"felt, with the collector", "control: collector off", "the collector's own record", "p99.99",
-        "  units  ", "  inserts  ", "  batches  ", "  pauses  ", "felt / control", "cycles ended in "}) {
+  for (const char* words : {"felt, with the collector", "control: collector off",
+                            "the collector's own record", "p99.99", "  units  ", "  inserts  ", "  batches  ",
+                            "  bare slices  ", "  pauses  ", "felt / control", "cycles ended in "}) {
     EXPECT_THAT(got.output, HasSubstr(words));
   }
   std::smatch cycles;

@@ -329,8 +329,8 @@ TEST(ConcurrentCycle, LocksAWeakReferenceToAnObjectWhoseSpanWasSweptBeforeTheBar
     cairn::heap::mcentral& central = cairn::heap::the_heap.central[target.span_class];
     // One call looks at some spans only, and finds nothing if all of them are full.
     for (int calls = 0; is_marked() && swept.size() < swept.capacity() && calls < 1000; ++calls) {
-      std::uint64_t sweep_ns = 0;
-      if (cairn::heap::mspan* s = central.take(h, sweep_ns)) swept.push_back(s);
+      cairn::heap::interval spent;
+      if (cairn::heap::mspan* s = central.take(h, spent)) swept.push_back(s);
     }
     in_time += !is_marked();
     bool grey = false;

@@ -169,6 +169,29 @@ TEST(Marker, ABudgetOfObjectsHoldsForAListToo) {
   EXPECT_TRUE(cairn::gc::verify());
 }
 
+TEST(Marker, MarksWhatTheBarrierHasShadedBeforeWhatItHas) {
+  auto no_cycle = std::make_unique<cairn::gc::no_gc_scope>();
+  constexpr std::size_t k_cells = 1000;
+  cell* head = make_list(0, k_cells);
+  cell* shaded = make_list(k_cells, 1);
+  static cairn::gc::work_pool pool;
+  static cairn::gc::marker m(pool);
+  for (const cell* c = head; c != nullptr; c = c->next) m.candidate(reinterpret_cast<std::uintptr_t>(c));
+  { cairn::gc::work_writer(pool).push(reinterpret_cast<std::uintptr_t>(shaded)); }
+  EXPECT_TRUE(m.drain_beside(32, SIZE_MAX));
+  EXPECT_TRUE(pool.is_empty());
+  cairn::heap::object_ref o;
+  ASSERT_TRUE(cairn::heap::find_object(reinterpret_cast<std::uintptr_t>(shaded), o));
+  EXPECT_TRUE(cairn::heap::is_marked(o));
+  EXPECT_LT(m.objects_marked, k_cells);
+  EXPECT_FALSE(m.drain_beside(SIZE_MAX, SIZE_MAX));
+  EXPECT_EQ(m.objects_marked, k_cells + 1);
+  clear_marks(head);
+  clear_marks(shaded);
+  no_cycle.reset();
+  EXPECT_TRUE(cairn::gc::verify());
+}
+
 TEST(Marker, KeepsWhatItCannotHandOverForWantOfMemory) {
   auto no_cycle = std::make_unique<cairn::gc::no_gc_scope>();
   constexpr std::size_t k_cells = 1000;

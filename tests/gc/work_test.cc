@@ -39,13 +39,39 @@ TEST(WorkPool, IsEmptyUntilABufferIsPut) {
   EXPECT_TRUE(pool.is_empty());
 }
 
+TEST(WorkPool, WhatOthersThanWorkersHaveFoundComesFirst) {
+  static work_pool pool;
+  auto of = [](std::uintptr_t entry) {
+    work_buf* b = pool.take_empty();
+    b->entries[b->n++] = entry;
+    return b;
+  };
+  pool.put_full(of(8));
+  EXPECT_FALSE(pool.has_shaded());
+  { work_writer(pool).push(16); }
+  EXPECT_TRUE(pool.has_shaded());
+  pool.put_full(of(24));
+  EXPECT_EQ(take_all(pool), (std::vector<std::uintptr_t>{16, 24, 8}));
+  EXPECT_TRUE(pool.is_empty());
+  pool.put_shaded(of(32));
+  EXPECT_TRUE(pool.has_full());
+  EXPECT_FALSE(pool.is_empty());
+  work_buf* b = pool.try_take_shaded();
+  ASSERT_NE(b, nullptr);
+  EXPECT_EQ(b->entries[0], 32u);
+  pool.give_empty(b);
+  EXPECT_EQ(pool.try_take_shaded(), nullptr);
+  EXPECT_TRUE(pool.is_empty());
+}
+
 TEST(WorkPool, DiscardGivesUpWhatIsThere) {
   static work_pool pool;
   for (int i = 0; i < 10; ++i) {
     work_buf* b = pool.take_empty();
     ASSERT_NE(b, nullptr);
     b->entries[b->n++] = 8;
-    pool.put_full(b);
+    if (i % 2 == 0) pool.put_full(b);
+    else pool.put_shaded(b);
   }
   pool.discard();
   EXPECT_TRUE(pool.is_empty());

@@ -286,6 +286,46 @@ TEST(Handshake, AThreadHeldInTheSafeStateCannotLeaveIt) {
   EXPECT_EQ(phase.load(), 3);
 }
 
+TEST(Handshake, WhoIsHeldGoesOnBeforeThoseThatRunHaveAnswered) {
+  self();
+  std::atomic<m*> parked{nullptr}, in_section{nullptr};
+  std::atomic<bool> called{false}, over{false};
+  std::atomic<bool> left_in_time{false};
+  std::thread sleeper([&] {
+    m& me = self();
+    in_safe_state(me, [&] {
+      parked.store(&me);
+      while (!called.load()) std::this_thread::sleep_for(100us);
+    });
+    over.store(true);
+  });
+  std::thread worker([&] {
+    m& me = self();
+    runtime_section section(me);
+    in_section.store(&me);
+    // Asleep, but inside the section: it answers at its end.
+    const auto until = std::chrono::steady_clock::now() + 60s;
+    while (!over.load() && std::chrono::steady_clock::now() < until) std::this_thread::sleep_for(200us);
+    left_in_time.store(over.load());
+  });
+  ASSERT_TRUE(eventually([&] { return parked.load() != nullptr && in_section.load() != nullptr; }));
+  struct question {
+    m* parked;
+    std::atomic<bool>* called;
+  } asked{parked.load(), &called};
+  handshake(
+      [](m& p, void* arg) {
+        auto& to = *static_cast<question*>(arg);
+        if (&p == to.parked) to.called->store(true);
+      },
+      &asked);
+  in_safe_state(self(), [&] {
+    sleeper.join();
+    worker.join();
+  });
+  EXPECT_TRUE(left_in_time);
+}
+
 TEST(Handshake, AnExceptionLeavesTheSafeState) {
   m& me = self();
   EXPECT_THROW(in_safe_state(me, [] { throw std::runtime_error("out"); }), std::runtime_error);
