@@ -92,9 +92,13 @@ void touch(std::uintptr_t from, std::uintptr_t to) noexcept {
 }
 
 // The span learns of a pointer mask. Returns all that it knows. An atomic addition, although the span is in the
-// caller's cache: a slot of it that was freed by hand may be taken by another thread.
+// caller's cache: a slot of it that was freed by hand may be taken by another thread. Mostly it knows, and a look
+// suffices: bits are added for as long as anything of the span is in use.
 std::uint64_t add_mask(std::size_t first, std::uint64_t mask) noexcept {
-  return g_space.masks[first].fetch_or(mask, std::memory_order_relaxed) | mask;
+  std::atomic<std::uint64_t>& known = g_space.masks[first];
+  const std::uint64_t now = known.load(std::memory_order_relaxed);
+  if ((mask & ~now) == 0) return now;
+  return known.fetch_or(mask, std::memory_order_relaxed) | mask;
 }
 
 bool open_run(mcache& c, mspan* s, unsigned span_class, std::uint64_t mask, bool black,
@@ -108,12 +112,14 @@ bool open_run(mcache& c, mspan* s, unsigned span_class, std::uint64_t mask, bool
     c.black_bytes += n * s->elem_bytes;
   }
   detail::alloc_run& run = c.runs[span_class];
+  // Before the zeroing: a locked instruction after it waits until all of its stores have left for the cache. Until the
+  // slots are zeroed, a marker that comes upon one by a stale word finds old words there.
+  run.mask = add_mask(s->first, mask);
   const std::uintptr_t start = s->slot_address(index);
   const std::size_t bytes = n * s->elem_bytes;
   if (s->needs_zero) std::memset(reinterpret_cast<void*>(start), 0, bytes);
   else touch(start, start + bytes);
   count(c, span_class, n);
-  run.mask = add_mask(s->first, mask);
   run.span = s;
   set_word(run.end, start + bytes);
   set_word(run.cursor, start + s->elem_bytes);

@@ -40,23 +40,79 @@ class large_list {
   std::atomic<mspan*> head_{nullptr};  // Written under lock_; read without for a look.
 };
 
+// To take a span that nobody has looked at since the last cycle is a miss of all caches for its record, the next one's
+// address lies in that, and its bits are another miss. So each record keeps the address of the one k_ahead below it, as
+// it was pushed, for a pop to prefetch that; and of the one two below the bits are asked for, whose record has come by
+// then. All of these are hints. What they point to is a record, of whatever span, for records are never unmapped.
 class span_list {
  public:
   void push(mspan* s) noexcept {
-    if (s->is_large()) large_.push(s);
-    else small_.push(s);
+    if (s->is_large()) return large_.push(s);
+    note(s);
+    small_.push(s);
   }
+  // Small ones that are to be pushed in one step, as if one after the other.
+  class chain {
+   public:
+    explicit chain(span_list& to) noexcept : to_(to) {}
+    void add(mspan* s) noexcept {
+      to_.note(s);
+      if (first_ == nullptr) last_ = s;
+      else s->next.store(first_, std::memory_order_relaxed);
+      first_ = s;
+    }
+    void push() noexcept {
+      if (first_ != nullptr) to_.small_.push_chain(first_, last_);
+    }
+
+   private:
+    span_list& to_;
+    mspan *first_ = nullptr, *last_ = nullptr;
+  };
   mspan* pop() noexcept {
     if (stack_link* s = small_.pop()) return static_cast<mspan*>(s);
     return large_.pop();
+  }
+  // The same for who is going to sweep it, and others after it.
+  mspan* pop_to_sweep() noexcept {
+    mspan* s = pop();
+    if (s == nullptr || s->is_large()) return s;
+    if (const mspan* below = s->below.load(std::memory_order_relaxed)) below->prefetch();
+    const stack_link* next = s->next.load(std::memory_order_relaxed);
+    if (next != nullptr) next = next->next.load(std::memory_order_relaxed);
+    if (next != nullptr) static_cast<const mspan*>(next)->prefetch_bits();
+    return s;
+  }
+  // Up to `most` small ones. Returns how many.
+  unsigned pop_to_sweep(mspan** spans, unsigned most) noexcept {
+    unsigned n = 0;
+    stack_link* s = small_.pop_chain(most, n);
+    for (unsigned i = 0; i < n; ++i, s = s->next.load(std::memory_order_relaxed)) {
+      spans[i] = static_cast<mspan*>(s);
+      if (const mspan* below = spans[i]->below.load(std::memory_order_relaxed)) below->prefetch();
+      spans[i]->prefetch_bits();
+    }
+    return n;
   }
   // For large spans.
   bool remove(mspan* s) noexcept { return large_.remove(s); }
   bool empty() const noexcept { return small_.empty() && large_.empty(); }
 
  private:
+  static constexpr unsigned k_ahead = 8;
+  // `s` is going to be pushed.
+  void note(mspan* s) noexcept {
+    const unsigned turn = turn_.load(std::memory_order_relaxed);
+    s->below.store(recent_[turn % k_ahead].load(std::memory_order_relaxed), std::memory_order_relaxed);
+    recent_[turn % k_ahead].store(s, std::memory_order_relaxed);
+    turn_.store(turn + 1, std::memory_order_relaxed);
+  }
+
   tagged_stack small_;
   large_list large_;
+  // What was pushed last. Of pushes at the same time one may be lost.
+  std::atomic<unsigned> turn_{0};
+  std::atomic<mspan*> recent_[k_ahead] = {};
 };
 
 class alignas(64) mcentral {
@@ -74,6 +130,12 @@ class alignas(64) mcentral {
   // `may_wait` an empty small one that could be freed only after waiting for the lock of the pages is filed,
   // for the next refill of its class, or to be freed after the next cycle.
   std::size_t sweep_one(std::uint32_t h, bool may_wait) noexcept;
+  // Sweeps up to k_batch small spans. As if by sweep_one for each; but what is common to all threads, lists, counts and
+  // the lock of the pages, is written once for all of them: who allocates meanwhile waits for these lines else at
+  // every step. (A sweeper beside a ring of messages: their next span took 5 us instead of 3.)
+  std::size_t sweep_batch(std::uint32_t h) noexcept;
+  // Raising it keeps a handshake, and who wants the lock of the pages, waiting for longer.
+  static constexpr unsigned k_batch = 8;
   // A large span that its owner frees by hand: true when it was found and is the caller's now.
   bool take_large(mspan* s, std::uint32_t h) noexcept;
 
@@ -93,6 +155,8 @@ class alignas(64) mcentral {
   static constexpr unsigned unswept(std::uint32_t h) noexcept { return 1 - h / 2 % 2; }
   // Sweeps a span taken from an unswept list; true when a slot of it is free.
   bool sweep(mspan* s, std::uint32_t h) noexcept;
+  // The same without counting what it freed, which it returns.
+  static unsigned sweep_uncounted(mspan* s, std::uint32_t h) noexcept;
   // How many spans one call of take may still sweep, and when it began with the second; the thread's preemptions then.
   struct search {
     unsigned budget;

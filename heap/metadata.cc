@@ -143,12 +143,18 @@ fixed_pool::item fixed_pool::take() noexcept {
 }
 
 void fixed_pool::give(void* p) noexcept {
-  if (p == nullptr) return;
-  head* h = head_of(p);
-  CAIRN_CHECK(h->state == head::k_taken, "an object was given that was not taken");
-  h->state = head::k_free;
-  in_use_.fetch_sub(1, std::memory_order_relaxed);
-  free_.push(h);
+  if (p != nullptr) give(&p, 1);
+}
+
+void fixed_pool::give(void* const* p, std::size_t n) noexcept {
+  for (std::size_t i = 0; i < n; ++i) {
+    head* h = head_of(p[i]);
+    CAIRN_CHECK(h->state == head::k_taken, "an object was given that was not taken");
+    h->state = head::k_free;
+    if (i + 1 < n) h->next.store(head_of(p[i + 1]), std::memory_order_relaxed);
+  }
+  in_use_.fetch_sub(n, std::memory_order_relaxed);
+  free_.push_chain(head_of(p[0]), head_of(p[n - 1]));
 }
 
 }  // namespace cairn::heap

@@ -57,6 +57,8 @@ class fixed_pool {
   bool reserve(std::size_t n) noexcept;
   item take() noexcept;
   void give(void* p) noexcept;
+  // n of them, n > 0, in one step.
+  void give(void* const* p, std::size_t n) noexcept;
 
   std::size_t items() const noexcept { return items_.load(std::memory_order_relaxed); }
   std::size_t in_use() const noexcept { return in_use_.load(std::memory_order_relaxed); }
@@ -103,6 +105,13 @@ class fixed_alloc {
     return i.fresh ? ::new (i.p) T() : static_cast<T*>(i.p);
   }
   void give(T* p) noexcept { pool_.give(p); }
+  // N of them at most; `n` > 0.
+  template <std::size_t N>
+  void give(T* const (&p)[N], std::size_t n) noexcept {
+    void* items[N];
+    for (std::size_t i = 0; i < n; ++i) items[i] = p[i];
+    pool_.give(items, n);
+  }
 
   std::size_t items() const noexcept { return pool_.items(); }    // ever made
   std::size_t in_use() const noexcept { return pool_.in_use(); }  // taken and not given

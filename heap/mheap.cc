@@ -84,7 +84,7 @@ mspan* mheap::allocate_span(std::size_t n_pages, unsigned span_class, page_cache
   const unsigned size_class = span_class / 2;
   s->base = g_space.page_address(first);
   s->pages = n_pages;
-  s->first = static_cast<std::uint32_t>(first);
+  s->set_first(static_cast<std::uint32_t>(first));
   s->elem_bytes = size_class != 0 ? detail::k_class_bytes[size_class] : n_pages * k_page_bytes;
   s->n_slots = static_cast<std::uint16_t>(size_class != 0 ? detail::class_objects(size_class) : 1);
   s->span_class = static_cast<std::uint8_t>(span_class);
@@ -93,6 +93,9 @@ mspan* mheap::allocate_span(std::size_t n_pages, unsigned span_class, page_cache
   s->has_array.store(0, std::memory_order_relaxed);
   s->has_armed.store(0, std::memory_order_relaxed);
   s->specials = nullptr;
+  // All of them are zero. Where that is the system's page of zeros, a look at them would map it, and the first bit that
+  // is set replace it: two faults, and an interrupt to every processor that runs a thread of the program (10 us).
+  if (!s->needs_zero) s->group(0).alloc.store(0, std::memory_order_relaxed);
   s->sweepgen.store(h, std::memory_order_relaxed);
   publish(s);
   central[span_class].spans.fetch_add(1, std::memory_order_relaxed);
@@ -100,13 +103,18 @@ mspan* mheap::allocate_span(std::size_t n_pages, unsigned span_class, page_cache
   return s;
 }
 
-// All of free_span but for freeing the pages, which the caller does. The record is another's afterwards.
-void mheap::retire(mspan* s) noexcept {
+void mheap::unpublish(const mspan* s) noexcept {
   CAIRN_ASSERT(s->n_alloc == 0, "a span with objects was freed");
   CAIRN_ASSERT(s->specials == nullptr, "a span with weak references or cleanups was freed");
-  const std::size_t first = s->first, n_pages = s->pages;
-  for (std::size_t i = 0; i < n_pages; ++i) g_space.info[first + i].store(0, std::memory_order_relaxed);
+  const std::size_t first = s->first;
+  for (std::size_t i = 0; i < s->pages; ++i) g_space.info[first + i].store(0, std::memory_order_relaxed);
   g_space.spans[first].store(nullptr, std::memory_order_relaxed);
+}
+
+// All of free_span but for freeing the pages, which the caller does. The record is another's afterwards.
+void mheap::retire(mspan* s) noexcept {
+  const std::size_t n_pages = s->pages;
+  unpublish(s);
   central[s->span_class].spans.fetch_sub(1, std::memory_order_relaxed);
   records_.give(s);
   pages_in_use_.fetch_sub(n_pages, std::memory_order_relaxed);
@@ -117,6 +125,21 @@ void mheap::free_span(mspan* s) noexcept {
   retire(s);
   lock_guard guard(pages_lock);
   pages.free(first, n_pages);
+}
+
+void mheap::free_spans(mspan* const (&s)[mcentral::k_batch], unsigned n) noexcept {
+  std::size_t n_pages = 0;
+  for (unsigned i = 0; i < n; ++i) {
+    unpublish(s[i]);
+    n_pages += s[i]->pages;
+  }
+  central[s[0]->span_class].spans.fetch_sub(n, std::memory_order_relaxed);
+  pages_in_use_.fetch_sub(n_pages, std::memory_order_relaxed);
+  {
+    lock_guard guard(pages_lock);
+    for (unsigned i = 0; i < n; ++i) pages.free(s[i]->first, s[i]->pages);
+  }
+  records_.give(s, n);
 }
 
 bool mheap::try_free_span(mspan* s) noexcept {
@@ -153,15 +176,16 @@ void mheap::advance_generation() noexcept {
 
 void mheap::begin_sweep() noexcept {
   sweep_class_.store(0, std::memory_order_relaxed);
+  pages_before_sweep_.store(pages_in_use(), std::memory_order_relaxed);
   sweep_done_.store(false, std::memory_order_release);
 }
 
-std::size_t mheap::sweep_one(bool may_wait) noexcept {
+std::size_t mheap::sweep(unsigned most, bool may_wait) noexcept {
   // Raised before the look: a thread that is not attached, and that nothing keeps between the two, would else begin to
   // sweep when a cycle has begun, or the next generation. Sequentially consistent, both, and where sweeping is found
   // done and await_sweepers: one of the two sees the other.
   sweepers_.fetch_add(1, std::memory_order_seq_cst);
-  const std::size_t swept = sweep_done_.load(std::memory_order_seq_cst) ? 0 : sweep_next(may_wait);
+  const std::size_t swept = sweep_done_.load(std::memory_order_seq_cst) ? 0 : sweep_next(most, may_wait);
   sweepers_.fetch_sub(1, std::memory_order_release);
   return swept;
 }
@@ -173,10 +197,13 @@ void mheap::await_sweepers() const noexcept {
   }
 }
 
-std::size_t mheap::sweep_next(bool may_wait) noexcept {
+std::size_t mheap::sweep_next(unsigned most, bool may_wait) noexcept {
   const std::uint32_t h = sweepgen();
   // Large spans (classes 0 and 1) come first: they give most back for least.
   for (unsigned sc = sweep_class_.load(std::memory_order_relaxed); sc < detail::k_span_class_count; ++sc) {
+    if (most > 1) {
+      if (const std::size_t swept = central[sc].sweep_batch(h)) return swept;
+    }
     if (const std::size_t swept = central[sc].sweep_one(h, may_wait)) return swept;
     unsigned seen = sc;  // nobody adds to an unswept list, so an empty one stays empty
     sweep_class_.compare_exchange_strong(seen, sc + 1, std::memory_order_relaxed);

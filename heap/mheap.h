@@ -64,7 +64,9 @@ class mheap {
   mspan* allocate_span(std::size_t pages, unsigned span_class, page_cache* cache, std::uint32_t h) noexcept;
   // Nothing of it is allocated and the caller owns it.
   void free_span(mspan* s) noexcept;
-  // The same for who should not wait: false when the lock of the pages is not to be had soon, and nothing is done.
+  // n > 0 of one class, with less to do for each.
+  void free_spans(mspan* const (&s)[mcentral::k_batch], unsigned n) noexcept;
+  // free_span for who should not wait: false when the lock of the pages is not to be had soon, and nothing is done.
   bool try_free_span(mspan* s) noexcept;
   // An empty span starts anew: no pointer mask, no arrays.
   void reset_span(mspan* s) noexcept;
@@ -86,9 +88,11 @@ class mheap {
   // When there are none of these left: sweeping may begin, and end.
   void begin_sweep() noexcept;
   // Sweeps one span of any class. Returns its pages, 0 when nothing is left to sweep. `may_wait`: see mcentral.
-  std::size_t sweep_one(bool may_wait) noexcept;
+  std::size_t sweep_one(bool may_wait) noexcept { return sweep(1, may_wait); }
+  // Up to mcentral::k_batch spans of one class, waiting for the lock of the pages.
+  std::size_t sweep_some() noexcept { return sweep(mcentral::k_batch, true); }
   bool needs_sweep() const noexcept { return !sweep_done_.load(std::memory_order_seq_cst); }
-  // After sweep_one has returned 0: no span is in a sweeper's hands. A stop does not wait for a sweeper that is not
+  // After one of these has returned 0: no span is in a sweeper's hands. A stop does not wait for a sweeper that is not
   // attached, and marking a span that is being swept would lose its marks.
   void await_sweepers() const noexcept;
 
@@ -100,6 +104,10 @@ class mheap {
   usage read_usage() noexcept;
   // Pages in spans that are in use; read without the lock.
   std::size_t pages_in_use() const noexcept { return pages_in_use_.load(std::memory_order_relaxed); }
+  // The same when sweeping began last, with all the garbage that the cycle had found: 0 before the first.
+  std::size_t pages_in_use_before_sweep() const noexcept {
+    return pages_before_sweep_.load(std::memory_order_relaxed);
+  }
 
   mcentral central[detail::k_span_class_count];
   lock pages_lock;
@@ -110,7 +118,9 @@ class mheap {
 
  private:
   page_run find_pages(std::size_t n, page_cache* cache) noexcept CAIRN_EXCLUDES(pages_lock);
-  std::size_t sweep_next(bool may_wait) noexcept;
+  std::size_t sweep(unsigned most, bool may_wait) noexcept;
+  std::size_t sweep_next(unsigned most, bool may_wait) noexcept;
+  void unpublish(const mspan* s) noexcept;
   void retire(mspan* s) noexcept;
   bool grow() noexcept CAIRN_REQUIRES(pages_lock);
   void publish(mspan* s) noexcept;
@@ -119,10 +129,11 @@ class mheap {
   std::atomic<std::uint32_t> generation_{4};  // see `generation`
   std::atomic<bool> sweep_done_{true};
   std::atomic<unsigned> sweep_class_{0};  // where sweep_one looks first; a hint
-  // Calls of sweep_one under way. Raised before it looks whether there is anything to sweep; release when the span is
+  // Calls of sweep under way. Raised before it looks whether there is anything to sweep; release when the span is
   // back, which pairs with await_sweepers.
   std::atomic<unsigned> sweepers_{0};
   std::atomic<std::size_t> pages_in_use_{0};
+  std::atomic<std::size_t> pages_before_sweep_{0};
 };
 
 extern mheap the_heap;

@@ -58,6 +58,8 @@ class mspan : public stack_link {
   // of them.
   std::atomic<std::uint8_t> has_armed{0};
   std::atomic<std::uint32_t> sweepgen{0};
+  // A span some way below this one in the list that it lies in, or one that did. Only to be prefetched: see span_list.
+  std::atomic<mspan*> below{nullptr};
   // Guarded by gc/specials.cc's lock.
   special_table* specials = nullptr;
 
@@ -66,6 +68,17 @@ class mspan : public stack_link {
   mspan* following = nullptr;
   mspan* preceding = nullptr;
   std::atomic<large_list*> in{nullptr};
+
+  void set_first(std::uint32_t page) noexcept { __atomic_store_n(&first, page, __ATOMIC_RELAXED); }
+  // Asks for the bits, by who does not have the span, which may be another one by now.
+  void prefetch_bits() const noexcept {
+    __builtin_prefetch(&g_space.bits[__atomic_load_n(&first, __ATOMIC_RELAXED)], 1);
+  }
+  // Asks for what sweeping reads of the record.
+  void prefetch() const noexcept {
+    __builtin_prefetch(this, 1);
+    __builtin_prefetch(&below, 1);
+  }
 
   bool is_large() const noexcept { return span_class < 2; }
   bool is_noscan() const noexcept { return detail::is_noscan_class(span_class); }

@@ -72,7 +72,7 @@ class scavenger {
 inline constexpr std::uint64_t k_no_limit = ~std::uint64_t{0};
 
 struct scavenge_inputs {
-  std::uint64_t in_use_at_last_cycle_bytes = 0;  // pages in use when the last collection ended, or 0
+  std::uint64_t in_use_at_last_cycle_bytes = 0;  // pages in use when the last one had marked, not swept; or 0
   std::uint64_t last_heap_goal_bytes = 0;        // the goal of the cycle that ended
   std::uint64_t heap_goal_bytes = 0;             // the goal of the one to come
   std::uint64_t retained_bytes = 0;              // pages in use, and free ones that are not scavenged

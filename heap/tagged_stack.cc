@@ -36,6 +36,21 @@ CAIRN_HAS_CAS16 inline bool tagged_stack::exchange(top& of, const top& expected,
   } while (!exchange(top_, seen, {first, seen.tag}));
 }
 
+[[gnu::noinline]] CAIRN_HAS_CAS16 stack_link* tagged_stack::pop_chain(unsigned most, unsigned& taken) noexcept {
+  for (;;) {
+    top seen;
+    seen.tag = __atomic_load_n(&top_.tag, __ATOMIC_ACQUIRE);  // both as in pop
+    maybe_delay("stack.pop_top");
+    seen.item = __atomic_load_n(&top_.item, __ATOMIC_ACQUIRE);
+    taken = 0;
+    stack_link* rest = seen.item;
+    for (; rest != nullptr && taken < most; ++taken) rest = rest->next.load(std::memory_order_relaxed);
+    if (taken == 0) return nullptr;
+    maybe_delay("stack.pop_link");
+    if (exchange(top_, seen, {rest, seen.tag + 1})) return seen.item;
+  }
+}
+
 [[gnu::noinline]] CAIRN_HAS_CAS16 stack_link* tagged_stack::pop() noexcept {
   for (;;) {
     top seen;

@@ -44,6 +44,9 @@ class tagged_stack {
   void push_chain(stack_link* first, stack_link* last) noexcept;
   // The item pushed last; null when there is none.
   stack_link* pop() noexcept;
+  // Up to `most` of them at once, linked as they were in the stack; the last one's link leads to what is left there.
+  // `taken`: how many. That the top was there from the look at the tag on holds for the links of those below it, too.
+  stack_link* pop_chain(unsigned most, unsigned& taken) noexcept;
   // As of some moment during the call. Relaxed: who must not miss an item that was pushed learns of the push otherwise
   // (a handshake, a counter with acquire), and then this sees it.
   bool empty() const noexcept { return __atomic_load_n(&top_.item, __ATOMIC_RELAXED) == nullptr; }

@@ -178,6 +178,46 @@ TEST_F(MCentral, WhoShouldNotWaitFilesAnEmptySpanInsteadOfFreeingIt) {
   EXPECT_FALSE(g_space.info_of(first).in_use());
 }
 
+TEST_F(MCentral, ABatchIsFiledAndFreedAsOneByOne) {
+  constexpr unsigned k_spans = 2 * mcentral::k_batch + 3;
+  mcentral& central = the_heap.central[k_class];
+  const std::size_t spans_before = central.spans.load(), pages_before = the_heap.pages_in_use();
+  const std::uint64_t freed_before = central.freed.load();
+  std::vector<mspan*> live;
+  std::size_t garbage = 0;
+  for (unsigned i = 0; i < k_spans; ++i) {
+    mspan* s = make_span();
+    fill(s);
+    // By turns full, with one object, and empty.
+    const unsigned marked = i % 3 == 0 ? s->n_slots : i % 3 == 1 ? 1 : 0;
+    s->mark_slots(0, marked);
+    garbage += s->n_slots - marked;
+    central.put(s, the_heap.sweepgen());
+    if (marked != 0) live.push_back(s);
+  }
+  start_sweep();
+  const std::size_t pages_full = the_heap.pages_in_use();
+  std::size_t swept = 0;
+  while (const std::size_t pages = the_heap.sweep_some()) swept += pages;
+  EXPECT_EQ(swept, k_spans * detail::k_class_pages[k_class / 2]);
+  EXPECT_EQ(central.freed.load() - freed_before, garbage);
+  EXPECT_EQ(central.spans.load() - spans_before, live.size());
+  EXPECT_EQ(the_heap.pages_in_use() - pages_before, live.size() * detail::k_class_pages[k_class / 2]);
+  EXPECT_EQ(the_heap.pages_in_use_before_sweep(), pages_full);
+  std::size_t with_room = 0;
+  while (mspan* s = central.take_swept(the_heap.sweepgen())) {
+    EXPECT_EQ(s->n_alloc, 1u);
+    ++with_room;
+    s->return_slots(0, 1);
+    the_heap.free_span(s);
+  }
+  EXPECT_EQ(with_room, live.size() / 2);
+  start_sweep();  // the full ones are garbage now
+  while (the_heap.sweep_some() != 0) {
+  }
+  EXPECT_EQ(central.spans.load(), spans_before);
+}
+
 // Threads refill their caches and give spans back, so that they take spans of each other all the time: no two are given
 // the same slot.
 TEST_F(MCentral, CachesAreGivenDistinctSlots) {

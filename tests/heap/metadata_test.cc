@@ -89,6 +89,17 @@ TEST(FixedAlloc, GivingDoesNotTouchTheObject) {
   EXPECT_EQ(r->touched, 6);
 }
 
+TEST(FixedAlloc, SeveralAreGivenAtOnce) {
+  static fixed_alloc<std::uint64_t> pool;
+  std::uint64_t* items[4];
+  for (std::uint64_t*& p : items) p = pool.take();
+  const std::size_t made = pool.items();
+  pool.give(items, 3);
+  EXPECT_EQ(pool.in_use(), 1u);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(pool.take(), items[i]);
+  EXPECT_EQ(pool.items(), made);
+}
+
 TEST(FixedAlloc, FallsBackToTheOsAndThenToNull) {
   static fixed_alloc<record> pool;
   fake_os fake;

@@ -49,6 +49,62 @@ TEST(TaggedStack, TakesAChainAsItIs) {
   EXPECT_EQ(stack.pop(), nullptr);
 }
 
+TEST(TaggedStack, GivesBackSeveralAtOnce) {
+  static tagged_stack stack;
+  static item items[3];
+  unsigned taken = 7;
+  EXPECT_EQ(stack.pop_chain(2, taken), nullptr);
+  EXPECT_EQ(taken, 0u);
+  for (item& i : items) stack.push(&i);
+  EXPECT_EQ(stack.pop_chain(2, taken), &items[2]);
+  EXPECT_EQ(taken, 2u);
+  EXPECT_EQ(items[2].next.load(), &items[1]);
+  EXPECT_EQ(stack.pop_chain(2, taken), &items[0]);
+  EXPECT_EQ(taken, 1u);
+  EXPECT_TRUE(stack.empty());
+}
+
+// As below, but what two threads take at once, and put back the other way round, is a chain of two.
+TEST(TaggedStack, AChainIsTakenAsItWasWhenItsTopWasLookedAt) {
+  static tagged_stack stack;
+  static item items[5];
+  for (item& i : items) stack.push(&i);
+  constexpr int k_threads = 4;
+  const std::size_t rounds = test_count(50'000, 2'000);
+  std::atomic<std::uint64_t> in_two_hands{0}, taken{0};
+  set_delays(50, 3);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < k_threads; ++t) {
+    threads.emplace_back([&, t] {
+      for (std::size_t i = 0; i < rounds && in_two_hands == 0; ++i) {
+        unsigned n = 0;
+        item* mine[2] = {};
+        stack_link* link = stack.pop_chain(t < 2 ? 2 : 1, n);
+        for (unsigned k = 0; k < n; ++k, link = link->next) mine[k] = static_cast<item*>(link);
+        for (item* x : mine) {
+          if (x == nullptr) continue;
+          if (x->owners.fetch_add(1, std::memory_order_relaxed) != 0) ++in_two_hands;
+          ++x->contents;
+          ++taken;
+        }
+        for (item* x : mine) {
+          if (x == nullptr) continue;
+          x->owners.fetch_sub(1, std::memory_order_relaxed);
+          stack.push(x);
+        }
+      }
+    });
+  }
+  for (std::thread& t : threads) t.join();
+  set_delays(0, 0);
+  EXPECT_EQ(in_two_hands.load(), 0u);
+  std::uint64_t counted = 0, left = 0;
+  for (item& i : items) counted += i.contents;
+  EXPECT_EQ(counted, taken.load());
+  while (stack.pop() != nullptr) ++left;
+  EXPECT_EQ(left, std::size(items));
+}
+
 // Three items, and threads that take two and put them back the other way round, with waits between a look at the top
 // and the exchange: the top is often the same again while what lies beneath it is another. Without the tag an item
 // would come to be in two hands, or be lost, within milliseconds.
