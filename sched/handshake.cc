@@ -170,7 +170,7 @@ void signal_requested(m* self) noexcept {
   for (m* p = first_m(); p != nullptr; p = p->next) {
     if (p == self || p->state.load(std::memory_order_relaxed) != k_requested) continue;
     heap::maybe_delay("handshake");
-    if (!send_signal(*p)) bury(*p);
+    if (send_signal(*p) == signalled::gone) bury(*p);
   }
 }
 
@@ -316,8 +316,8 @@ void enter_safe(m& self) noexcept {
   for (;;) {
     heap::maybe_delay("handshake");
     std::uint32_t state = k_running;
-    // Release: publishes saved_sp to the asker's CAS to held.
-    if (self.state.compare_exchange_strong(state, k_safe, std::memory_order_release, std::memory_order_relaxed))
+    // Release: publishes saved_sp to the asker's CAS to held. Seq_cst: with await_signals and send_signal.
+    if (self.state.compare_exchange_strong(state, k_safe, std::memory_order_seq_cst, std::memory_order_relaxed))
       return;
     CAIRN_CHECK(state == k_requested, "the library is called inside cairn::blocking");
     detail_m::answer_deferred(self);

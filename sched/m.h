@@ -83,6 +83,9 @@ struct m : heap::mcache {
   bool is_runtimes = false;     // a thread of the library's own
   bool must_end = false;        // its goroutine ended locked to it; or written by who then wakes it
   goroutine* locked = nullptr;  // runs on this thread only, and nothing else does
+  // The runtime's signals to it: begun and sent, by any thread; seen, by itself. See sched/signal.h.
+  std::atomic<std::uint32_t> signals_begun{0}, signals_sent{0};
+  std::uint32_t signals_seen = 0;
   std::atomic<bool> freeze_wanted{false};  // set by sysmon before its signal, cleared by the thread; relaxed
   int freeze_off = 0;                      // see no_freeze
   bool spinning = false;                   // it looks for work, and counts as one who does

@@ -51,7 +51,7 @@ bool ask_for_copy(m& thread, stack_image& stack, std::int64_t& budget) noexcept 
   copy.state.store(k_wanted, std::memory_order_release);
   const std::int64_t began = now_ns();
   const std::int64_t until = began + (budget > 0 ? k_answer_ns : 1'000'000);
-  if (send_signal(thread)) {
+  if (send_signal(thread) == signalled::yes) {
     std::uint32_t now = k_wanted;
     while ((now = copy.state.load(std::memory_order_acquire)) != k_idle && now_ns() < until)
       futex_wait(copy.state, now, until);
@@ -85,7 +85,8 @@ bool copy_running(goroutine& g, sighting& seen, stack_image& stack) noexcept {
   if (thread == nullptr) return false;
   if (copy_from_afar(*thread, g, seen, stack)) return true;
   seen.is_interrupted = true;
-  return ask_for_copy(*thread, stack, budget);
+  if (ask_for_copy(*thread, stack, budget)) return true;
+  return copy_from_afar(*thread, g, seen, stack);  // it may have come to stand there meanwhile
 }
 
 // ---- the list ------------------------------------------------------------------------------------------------------

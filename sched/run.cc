@@ -299,7 +299,17 @@ void detail::call_blocking(void (*fn)(void*), void* arg) {
   sched::check_ending();
   regained afterwards;  // destroyed when nothing refers to the thread any more: it may be another one then
   const sched::since_mark mark(sched::own_goroutine(self));
-  sched::call_in_safe_state(self, fn, arg);
+  struct call {
+    sched::m& self;
+    void (*fn)(void*);
+    void* arg;
+  } c{self, fn, arg};
+  auto when_quiet = [](void* p) {
+    const call& inner = *static_cast<call*>(p);
+    sched::await_signals(inner.self);
+    inner.fn(inner.arg);
+  };
+  sched::call_in_safe_state(self, when_quiet, &c);
 }
 
 lock_os_thread::lock_os_thread() {

@@ -23,6 +23,8 @@
 #include <system_error>
 
 #include "cairn/detail/annotate.h"
+#include "heap/delay.h"
+#include "sched/futex.h"
 #include "sched/handshake.h"
 #include "sched/preempt.h"
 #include "sched/quit.h"
@@ -121,17 +123,40 @@ void block_signal() noexcept {
   pthread_sigmask(SIG_BLOCK, &one, nullptr);
 }
 
-bool send_signal(m& to) noexcept {
-  int saved_errno = errno;
-  siginfo_t info = {};
-  info.si_signo = signal_number;
-  info.si_code = SI_QUEUE;
-  info.si_pid = process;
-  info.si_value.sival_ptr = &mark;
-  long r = syscall(SYS_rt_tgsigqueueinfo, process, to.tid, signal_number, &info);
-  bool exists = !(r == -1 && errno == ESRCH);
-  errno = saved_errno;
-  return exists;
+signalled send_signal(m& to) noexcept {
+  signalled result = signalled::not_needed;
+  to.signals_begun.fetch_add(1, std::memory_order_seq_cst);
+  const std::uint32_t state = to.state.load(std::memory_order_seq_cst);
+  if (state == k_running || state == k_requested) {
+    heap::maybe_delay("signal");
+    const int saved_errno = errno;
+    siginfo_t info = {};
+    info.si_signo = signal_number;
+    info.si_code = SI_QUEUE;
+    info.si_pid = process;
+    info.si_value.sival_ptr = &mark;
+    const long r = syscall(SYS_rt_tgsigqueueinfo, process, to.tid, signal_number, &info);
+    result = r == -1 && errno == ESRCH ? signalled::gone : signalled::yes;
+    errno = saved_errno;
+  }
+  // Release: the signal is in the kernel's hands when the thread sees this.
+  to.signals_sent.fetch_add(1, std::memory_order_release);
+  return result;
+}
+
+void await_signals(m& self) noexcept {
+  constexpr std::int64_t k_patience_ns = 10'000'000;
+  if (self.signals_begun.load(std::memory_order_seq_cst) == self.signals_seen) [[likely]]
+    return;
+  const std::int64_t until = now_ns() + k_patience_ns;
+  std::uint32_t sent, begun;
+  do {
+    // In this order: what was begun when `sent` was read is no more than what is begun now. Acquire: with the release.
+    sent = self.signals_sent.load(std::memory_order_acquire);
+    begun = self.signals_begun.load(std::memory_order_relaxed);
+    syscall(sent == begun ? SYS_getppid : SYS_sched_yield);  // neither touches errno
+  } while (sent != begun && now_ns() < until);
+  self.signals_seen = sent;
 }
 
 }  // namespace cairn::sched

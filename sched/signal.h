@@ -2,6 +2,16 @@
 // SPDX-FileCopyrightText: The Cairn authors
 //
 // The runtime's one signal: installing its handler, sending it, and passing on what is not the runtime's.
+//
+// Invariant: no call of the program's inside blocking() ends early because of the signal. It is sent to no
+// thread in the safe state, and who enters blocking() waits for what is on its way:
+//
+//   sender   begun + 1; state: safe? then no signal; else send it; sent + 1
+//   thread   state := safe; begun: as before? then none is on its way; else until sent = begun, and one system call,
+//            at whose end the kernel delivers what has been sent
+//
+// The four are in one order (seq_cst): either the sender sees the safe state or the thread what was begun. A few
+// hundred nanoseconds lie between them; but with collections back to back one call in a hundred met them.
 #pragma once
 #include "sched/m.h"
 
@@ -17,8 +27,12 @@ void link_sanitizer_support() noexcept;
 bool unblock_signal() noexcept;
 void block_signal() noexcept;
 
-// Asks the kernel to interrupt the thread. False when there is no such thread any more. By the holder of the registry
-// lock.
-bool send_signal(m& to) noexcept;
+// Asks the kernel to interrupt the thread, unless it is in the safe state. Gone: the kernel knows no such thread.
+enum class signalled { yes, not_needed, gone };
+signalled send_signal(m& to) noexcept;
+
+// By the thread, in the safe state: when it returns, no signal that was sent before is still to come. Waits for senders
+// no longer than 10 ms: one of them may be off its processor.
+void await_signals(m& self) noexcept;
 
 }  // namespace cairn::sched

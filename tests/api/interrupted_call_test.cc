@@ -131,6 +131,24 @@ TEST_P(InterruptedCall, TakesItsTimeInsideBlocking) {
   });
 }
 
+TEST(InterruptedCalls, InsideBlockingAreNotReachedBySignalsThatWereSentBefore) {
+  on_procs(4, [] {
+    const collections all_the_time;
+    std::atomic<int> interrupted{0};
+    cairn::sync::wait_group callers;
+    for (int i = 0; i < 4; ++i) {
+      callers.go([&] {
+        for (std::size_t n = 0; n < test_count(1'000, 50); ++n) {
+          if (cairn::blocking([] { return poll(nullptr, 0, 1); }) != 0) ++interrupted;
+          for (int k = 0; k < 20'000; ++k) asm volatile("");  // a signal is on its way at some time of this
+        }
+      });
+    }
+    callers.wait();
+    EXPECT_EQ(interrupted, 0);
+  });
+}
+
 TEST_P(InterruptedCall, OfAThreadThatIsNotAttachedIsNotInterrupted) {
   nothing n;
   beside_everything([&] {
