@@ -72,7 +72,7 @@ void add(work_writer& out, const void* p) noexcept {
     return false;
   const std::size_t first = page - info.distance();
   offset -= first << detail::k_page_shift;
-  // As in marker::find_slot: of the tail behind the last slot no bit is ever set.
+  // As in find_one: of the tail behind the last slot no bit is ever set.
   const auto index = static_cast<unsigned>(offset * detail::k_class_reciprocal[info.span_class() / 2] >> 32);
   return (s.group_of(first, index).marked() & heap::bit_of(index)) != 0;
 }

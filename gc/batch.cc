@@ -68,7 +68,10 @@ CAIRN_AVX512 inline void pack(void* to, __mmask8 which, __m512i words) noexcept 
 // to wait for these.
 CAIRN_AVX512 inline __m512i load_apart(const std::uintptr_t* top, std::size_t n) noexcept {
   if (n == k_lanes) [[likely]] {
-    auto at = [top](int i) { return static_cast<long long>(top[-i]); };
+    // Volatile, or the compiler makes one load of them.
+    auto at = [p = const_cast<const volatile std::uintptr_t*>(top)](int i) {
+      return static_cast<long long>(p[-i]);
+    };
     return _mm512_setr_epi64(at(1), at(2), at(3), at(4), at(5), at(6), at(7), at(8));
   }
   auto word = [top, n](std::size_t i) {
@@ -120,7 +123,7 @@ CAIRN_AVX512 CAIRN_SCANS unsigned find_avx512(const std::uintptr_t* from, const 
     pack(out.bits + n, in_use, bits);
     pack(out.where + n, in_use, where);
     for (const unsigned end = n + static_cast<unsigned>(std::popcount(unsigned{in_use})); n < end; ++n)
-      __builtin_prefetch(out.bits[n], 1);
+      __builtin_prefetch(out.bits[n]);
     to -= take;
   }
   return n;

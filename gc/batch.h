@@ -83,7 +83,7 @@ void choose_batch_kernels() noexcept;
   out.address[n] = start + index * detail::k_class_bytes[size_class];
   out.bits[n] = &s.group_of(first, static_cast<unsigned>(index));
   out.where[n] = first | index << 32 | static_cast<std::uint64_t>(span_class) << 48;
-  __builtin_prefetch(out.bits[n], 1);
+  __builtin_prefetch(out.bits[n]);
   return true;
 }
 

@@ -273,7 +273,7 @@ void end_cycle(cycle& c, bool was_stopped) noexcept {
   r.count.cycles.fetch_add(1, std::memory_order_relaxed);
   if (c.reason == cycle_reason::forced) r.count.forced.fetch_add(1, std::memory_order_relaxed);
   r.pace.last_cycle_end_ns.store(c.ended, std::memory_order_relaxed);
-  r.pace.last_goal.store(c.record.heap_goal, std::memory_order_relaxed);
+  r.pace.live_at_end.store(c.record.heap_at_end, std::memory_order_relaxed);
   limit_cpu(c, was_stopped);
   trace(c);
 }
@@ -468,6 +468,7 @@ void run_at_once(void*) {
         to.over = mark_at_once(to.c, stopped);
       },
       &here);
+  forget_vectors();
   if (!here.over) return collector::take_over(here.c);
   end_cycle(here.c, true);
   after_cycle();

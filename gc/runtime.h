@@ -28,7 +28,7 @@ struct pacing {
   std::atomic<std::size_t> memory_limit{k_no_goal};
   std::atomic<std::size_t> trigger{k_minimum_heap_bytes};
   std::atomic<std::size_t> goal{k_minimum_heap_bytes};
-  std::atomic<std::size_t> last_goal{k_minimum_heap_bytes};  // of the cycle that ended
+  std::atomic<std::size_t> live_at_end{0};  // when the last cycle had marked, before it was swept
   // Marked by the last cycle, plus what was handed to runs since, plus external bytes. Added to by every refill.
   std::atomic<std::size_t> live{0};
   std::atomic<std::ptrdiff_t> external{0};

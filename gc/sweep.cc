@@ -104,7 +104,7 @@ heap::scavenge_inputs scavenge_state() noexcept {
   const heap::mheap::usage u = heap::the_heap.read_usage();
   heap::scavenge_inputs in;
   in.in_use_at_last_cycle_bytes = heap::the_heap.pages_in_use_before_sweep() * heap::k_page_bytes;
-  in.last_heap_goal_bytes = p.last_goal.load(std::memory_order_relaxed);
+  in.live_at_last_cycle_bytes = p.live_at_end.load(std::memory_order_relaxed);
   in.heap_goal_bytes = p.goal.load(std::memory_order_relaxed);
   in.retained_bytes = u.mapped - u.released;
   in.mapped_bytes = u.mapped - u.released + heap::metadata_bytes() +

@@ -95,7 +95,8 @@ mspan* mheap::allocate_span(std::size_t n_pages, unsigned span_class, page_cache
   s->specials = nullptr;
   // All of them are zero. Where that is the system's page of zeros, a look at them would map it, and the first bit that
   // is set replace it: two faults, and an interrupt to every processor that runs a thread of the program (10 us).
-  if (!s->needs_zero) s->group(0).alloc.store(0, std::memory_order_relaxed);
+  for (unsigned w = 0; !s->needs_zero && w < s->n_groups(); ++w)
+    s->group(w).alloc.store(0, std::memory_order_relaxed);
   s->sweepgen.store(h, std::memory_order_relaxed);
   publish(s);
   central[span_class].spans.fetch_add(1, std::memory_order_relaxed);

@@ -14,7 +14,7 @@
 // Who may change what. A span is at any time in exactly one of these hands:
 //   a cache     cut into runs by the thread whose mcache holds it
 //   a central   in one of the lists of its mcentral; who pops it, or takes it out, has it
-//   a sweeper   who won the CAS on sweepgen from h - 2 to h - 1
+//   a sweeper   who popped it from an unswept list, and has set sweepgen from h - 2 to h - 1
 // Whoever has it owns free_index, n_alloc and the allocation bits.
 //
 // sweepgen, with h = mheap's sweep generation (even, up by two when marking has ended):
@@ -70,9 +70,9 @@ class mspan : public stack_link {
   std::atomic<large_list*> in{nullptr};
 
   void set_first(std::uint32_t page) noexcept { __atomic_store_n(&first, page, __ATOMIC_RELAXED); }
-  // Asks for the bits, by who does not have the span, which may be another one by now.
+  // Asks for the first of its bits, by who does not have the span, which may be another one by now.
   void prefetch_bits() const noexcept {
-    __builtin_prefetch(&g_space.bits[__atomic_load_n(&first, __ATOMIC_RELAXED)], 1);
+    __builtin_prefetch(&g_space.group_of(__atomic_load_n(&first, __ATOMIC_RELAXED), 0), 1);
   }
   // Asks for what sweeping reads of the record.
   void prefetch() const noexcept {

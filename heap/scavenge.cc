@@ -91,10 +91,11 @@ scavenge_goal compute_scavenge_goal(const scavenge_inputs& in) noexcept {
   // The rest of the limit is for what is mapped between two looks.
   constexpr double k_limit_share = 0.95;
   scavenge_goal goal;
-  if (in.in_use_at_last_cycle_bytes != 0 && in.last_heap_goal_bytes != 0) {
-    // The pages in use grow with the goal: fragmentation stays what it was.
+  if (in.in_use_at_last_cycle_bytes != 0 && in.live_at_last_cycle_bytes != 0) {
+    // The pages in use grow with what lies in them, up to the next goal: fragmentation stays what it was. (Not with the
+    // goals: a cycle that was forced, or begun long after its goal, ends far from it.)
     const double growth = static_cast<double>(in.heap_goal_bytes) /
-                          static_cast<double>(in.last_heap_goal_bytes);
+                          static_cast<double>(in.live_at_last_cycle_bytes);
     const double retain = static_cast<double>(in.in_use_at_last_cycle_bytes) * growth * k_retain;
     if (retain < 0x1p63) {
       goal.retain_bytes = (static_cast<std::uint64_t>(retain) + k_page_bytes - 1) / k_page_bytes *

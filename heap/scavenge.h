@@ -73,7 +73,7 @@ inline constexpr std::uint64_t k_no_limit = ~std::uint64_t{0};
 
 struct scavenge_inputs {
   std::uint64_t in_use_at_last_cycle_bytes = 0;  // pages in use when the last one had marked, not swept; or 0
-  std::uint64_t last_heap_goal_bytes = 0;        // the goal of the cycle that ended
+  std::uint64_t live_at_last_cycle_bytes = 0;    // what lay in them then, garbage included; or 0
   std::uint64_t heap_goal_bytes = 0;             // the goal of the one to come
   std::uint64_t retained_bytes = 0;              // pages in use, and free ones that are not scavenged
   std::uint64_t mapped_bytes = 0;                // all that counts against the memory limit

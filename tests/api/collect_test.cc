@@ -332,6 +332,24 @@ TEST(SetMemoryLimit, BelowWhatLivesSlowsButDoesNotFail) {
   EXPECT_TRUE(live);
 }
 
+TEST(SetPercent, MemoryOfAHeapThatOutgrewItsGoalIsReturnedAfterOneCollection) {
+  auto backed = [] {
+    const gc::stats s = gc::read_stats();
+    return s.heap_mapped_bytes - s.heap_released_bytes;
+  };
+  const int percent = gc::set_percent(cairn::gc_off);
+  root<std::byte> live = cairn::make_gc_bytes(16 << 20).data();
+  make_garbage(256 << 20);
+  EXPECT_GE(backed(), 200u << 20);
+  gc::set_percent(percent);
+  gc::collect();
+  const auto end = std::chrono::steady_clock::now() + test_seconds(60);
+  while (backed() > (128u << 20) && std::chrono::steady_clock::now() < end)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  EXPECT_LE(backed(), 128u << 20);
+  EXPECT_TRUE(live);
+}
+
 TEST(FreeOsMemory, GivesAllIdleMemoryBack) {
   apart([] { (void)cairn::make_gc_array<std::uint64_t>(16 << 20); });
   clear_stack();

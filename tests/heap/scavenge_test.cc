@@ -268,7 +268,7 @@ TEST(ScavengeGoal, NothingBeforeTheFirstCollection) {
 TEST(ScavengeGoal, RetainsTenPercentOverWhatTheNextGoalNeeds) {
   scavenge_inputs in;
   in.in_use_at_last_cycle_bytes = 1000 * k_mib;
-  in.last_heap_goal_bytes = 800 * k_mib;
+  in.live_at_last_cycle_bytes = 800 * k_mib;
   in.heap_goal_bytes = 400 * k_mib;
   in.retained_bytes = 1000 * k_mib;
   scavenge_goal goal = compute_scavenge_goal(in);
@@ -287,7 +287,7 @@ TEST(ScavengeGoal, RetainsTenPercentOverWhatTheNextGoalNeeds) {
 TEST(ScavengeGoal, NoGoalMeansNoLimit) {
   scavenge_inputs in;
   in.in_use_at_last_cycle_bytes = 1000 * k_mib;
-  in.last_heap_goal_bytes = 8 * k_mib;
+  in.live_at_last_cycle_bytes = 8 * k_mib;
   in.heap_goal_bytes = k_no_limit;  // collection is switched off
   in.retained_bytes = std::uint64_t{1} << 40;
   EXPECT_EQ(compute_scavenge_goal(in).release_bytes, 0u);
@@ -307,7 +307,7 @@ TEST(ScavengeGoal, AllMemoryKeepsToNinetyFivePercentOfTheLimit) {
 
 TEST(ScavengeGoal, TheLargerOfBothCounts) {
   scavenge_inputs in;
-  in.in_use_at_last_cycle_bytes = in.last_heap_goal_bytes = in.heap_goal_bytes = 100 * k_mib;
+  in.in_use_at_last_cycle_bytes = in.live_at_last_cycle_bytes = in.heap_goal_bytes = 100 * k_mib;
   in.retained_bytes = 510 * k_mib;
   in.mapped_bytes = 1000 * k_mib;
   in.memory_limit_bytes = 1000 * k_mib;
