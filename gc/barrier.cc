@@ -12,7 +12,9 @@
 // Why this is enough. A white object can be lost only if the last path to it runs through something already black.
 //   1. Cutting a path through the heap shades what it led to: the deletion part.
 //   2. Handing it from a grey stack to a black object shades it: the insertion part.
-//   3. A black stack holds no white pointer: it was scanned whole, objects made since are black, and 1 keeps it so.
+//   3. A black stack holds no white pointer: it was scanned whole, objects made since are black, and 1 keeps it
+//      so. What is read of a gc_ptr on another's stack, which may be grey and whose end forgets it unseen, is
+//      copied to a gc_ptr: that is a store, and shades (gc_ptr.h asks for it).
 // Storing first and looking after is safe because a thread that is interrupted in between either has not read the flag
 // yet, and will see it, or holds `old` and `value` in registers, and every asynchronous handshake shades these.
 //
@@ -168,7 +170,7 @@ namespace {
                                      const char* type) noexcept {
   const unsigned char flags = __atomic_load_n(&cairn_barrier_flags, __ATOMIC_RELAXED);
   const void *kept_old = old, *kept_value = value;
-  asm("" : "+r"(kept_old), "+r"(kept_value));  // as in barrier_slow
+  asm volatile("" : "+r"(kept_old), "+r"(kept_value));  // as in barrier_slow
   // While a stack is grey. (When none is, the caller has looked.)
   const bool is_known = (flags & gc::k_grey_stacks) != 0 && heap::the_heap.current().black() &&
                         gc::is_no_news(old) && gc::is_no_news(value);
@@ -184,7 +186,7 @@ namespace {
 
 void barrier_slow(const void* slot, const void* old, const void* value, const char* type) noexcept {
   const void* kept = old;
-  asm("" : "+r"(kept));  // no compiler derives it from what the look below computes of `old`
+  asm volatile("" : "+r"(kept));  // no compiler derives it from what the look below computes of `old`
   gc::after_pointers();
   // All stacks are black and nothing is to be checked: the frequent case.
   if (__atomic_load_n(&cairn_barrier_flags, __ATOMIC_RELAXED) == gc::k_marking && gc::is_no_news(old))

@@ -7,6 +7,9 @@
 // A gc_ptr may live in a collected object, on the stack of a goroutine or an attached thread, in static or
 // thread-local storage. Elsewhere (in malloc'd memory, a std::vector, a std::function) it keeps nothing alive: use
 // root<T> there. A gc_ptr is as thread-safe as a T*: to share one that changes use gc_atomic<T>, a lock or a channel.
+//
+// Who reads a local gc_ptr of another goroutine's or thread's, by reference, and uses what it has read after
+// that local is gone, copies it to a gc_ptr of its own, not to a T*: the end of a local is seen by no barrier.
 #pragma once
 #include <compare>
 #include <concepts>
