@@ -64,91 +64,80 @@ TEST(TaggedStack, GivesBackSeveralAtOnce) {
   EXPECT_TRUE(stack.empty());
 }
 
+// Threads that take items of a stack, have them for a moment, and put them back, with waits between a look at
+// the top and the exchange. Each item has one owner at a time, and none is lost.
+template <std::size_t n>
+class storm {
+ public:
+  storm() {
+    for (item& i : items_) stack.push(&i);
+  }
+  item* have(stack_link* link) {
+    auto* i = static_cast<item*>(link);
+    if (i == nullptr) return nullptr;
+    if (i->owners.fetch_add(1, std::memory_order_relaxed) != 0) ++in_two_hands_;
+    ++i->contents;
+    ++taken_;
+    return i;
+  }
+  void give(item* i) {
+    if (i == nullptr) return;
+    i->owners.fetch_sub(1, std::memory_order_relaxed);
+    stack.push(i);
+  }
+  // once(thread) is one round.
+  template <class F>
+  void run(F once) {
+    const std::size_t rounds = test_count(50'000, 2'000);
+    set_delays(50, 3);
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 4; ++t)
+      threads.emplace_back([&, t] {
+        for (std::size_t i = 0; i < rounds && in_two_hands_ == 0; ++i) once(t);
+      });
+    for (std::thread& t : threads) t.join();
+    set_delays(0, 0);
+    EXPECT_EQ(in_two_hands_.load(), 0u);
+    std::uint64_t counted = 0;
+    for (item& i : items_) counted += i.contents;
+    EXPECT_EQ(counted, taken_.load());
+    std::size_t left = 0;
+    while (stack.pop() != nullptr && left <= n) ++left;
+    EXPECT_EQ(left, n) << "an item was lost, or is there twice";
+  }
+
+  tagged_stack stack;
+
+ private:
+  item items_[n];
+  std::atomic<std::uint64_t> in_two_hands_{0}, taken_{0};
+};
+
 // As below, but what two threads take at once, and put back the other way round, is a chain of two.
 TEST(TaggedStack, AChainIsTakenAsItWasWhenItsTopWasLookedAt) {
-  static tagged_stack stack;
-  static item items[5];
-  for (item& i : items) stack.push(&i);
-  constexpr int k_threads = 4;
-  const std::size_t rounds = test_count(50'000, 2'000);
-  std::atomic<std::uint64_t> in_two_hands{0}, taken{0};
-  set_delays(50, 3);
-  std::vector<std::thread> threads;
-  for (int t = 0; t < k_threads; ++t) {
-    threads.emplace_back([&, t] {
-      for (std::size_t i = 0; i < rounds && in_two_hands == 0; ++i) {
-        unsigned n = 0;
-        item* mine[2] = {};
-        stack_link* link = stack.pop_chain(t < 2 ? 2 : 1, n);
-        for (unsigned k = 0; k < n; ++k, link = link->next) mine[k] = static_cast<item*>(link);
-        for (item* x : mine) {
-          if (x == nullptr) continue;
-          if (x->owners.fetch_add(1, std::memory_order_relaxed) != 0) ++in_two_hands;
-          ++x->contents;
-          ++taken;
-        }
-        for (item* x : mine) {
-          if (x == nullptr) continue;
-          x->owners.fetch_sub(1, std::memory_order_relaxed);
-          stack.push(x);
-        }
-      }
-    });
-  }
-  for (std::thread& t : threads) t.join();
-  set_delays(0, 0);
-  EXPECT_EQ(in_two_hands.load(), 0u);
-  std::uint64_t counted = 0, left = 0;
-  for (item& i : items) counted += i.contents;
-  EXPECT_EQ(counted, taken.load());
-  while (stack.pop() != nullptr) ++left;
-  EXPECT_EQ(left, std::size(items));
+  static storm<5> s;
+  s.run([](int t) {
+    unsigned n = 0;
+    item* mine[2] = {};
+    stack_link* link = s.stack.pop_chain(t < 2 ? 2 : 1, n);
+    // All links before an item is put back: that changes them.
+    for (unsigned k = 0; k < n; ++k, link = link->next) mine[k] = static_cast<item*>(link);
+    for (item* i : mine) s.have(i);
+    for (item* i : mine) s.give(i);
+  });
 }
 
 // Three items, and threads that take two and put them back the other way round, with waits between a look at the top
 // and the exchange: the top is often the same again while what lies beneath it is another. Without the tag an item
 // would come to be in two hands, or be lost, within milliseconds.
 TEST(TaggedStack, ATopThatHasComeBackIsNotTakenForTheOldOne) {
-  static tagged_stack stack;
-  static item items[3];
-  for (item& i : items) stack.push(&i);
-  constexpr int k_threads = 4;
-  const std::size_t rounds = test_count(50'000, 2'000);
-  std::atomic<std::uint64_t> in_two_hands{0}, taken{0};
-  set_delays(50, 3);
-  auto take = [&]() -> item* {
-    auto* i = static_cast<item*>(stack.pop());
-    if (i == nullptr) return nullptr;
-    if (i->owners.fetch_add(1, std::memory_order_relaxed) != 0) ++in_two_hands;
-    ++i->contents;
-    ++taken;
-    return i;
-  };
-  auto give = [&](item* i) {
-    if (i == nullptr) return;
-    i->owners.fetch_sub(1, std::memory_order_relaxed);
-    stack.push(i);
-  };
-  std::vector<std::thread> threads;
-  for (int t = 0; t < k_threads; ++t) {
-    threads.emplace_back([&] {
-      for (std::size_t i = 0; i < rounds && in_two_hands == 0; ++i) {
-        item* first = take();
-        item* second = take();
-        give(first);
-        give(second);
-      }
-    });
-  }
-  for (std::thread& t : threads) t.join();
-  set_delays(0, 0);
-  EXPECT_EQ(in_two_hands.load(), 0u);
-  std::uint64_t counted = 0;
-  for (item& i : items) counted += i.contents;
-  EXPECT_EQ(counted, taken.load());
-  std::size_t left = 0;
-  while (stack.pop() != nullptr && left < 4) ++left;
-  EXPECT_EQ(left, 3u) << "an item was lost, or is there twice";
+  static storm<3> s;
+  s.run([](int) {
+    item* first = s.have(s.stack.pop());
+    item* second = s.have(s.stack.pop());
+    s.give(first);
+    s.give(second);
+  });
 }
 
 }  // namespace
