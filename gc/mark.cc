@@ -217,8 +217,8 @@ void marker::follow() noexcept {
   constexpr unsigned k_look = 8;           // calls from one that is timed to the next
   constexpr std::uint64_t k_slow_ns = 60;  // an object
   constexpr int k_slow_looks = 4;          // in a row
-  constexpr unsigned k_in_vain = 4'096;    // calls: some 60 ms
-  constexpr int k_rest = 512;              // looks, after that
+  constexpr unsigned k_in_vain = 32'768;   // calls: half a second
+  constexpr int k_rest = 4'096;            // looks, after that: as many calls
   if constexpr (runs_cycle || waits) {
     if (scouting_ != 0) {
       chase<runs_cycle, true>();
@@ -267,6 +267,7 @@ bool marker::drain(std::size_t objects, std::size_t bytes) noexcept {
   std::size_t done = 0;
   take_shaded();
   for (unsigned batches = 0;;) {
+    if ((waits || scouting_ != 0) && hi_ - lo_ < k_batch) take_more();
     if (hi_ - lo_ == 1 && n_grey_[0] + n_grey_[1] == 0 && !take_more()) {
       const std::size_t marked_before = objects_marked;
       follow<runs_cycle, waits>();
@@ -306,7 +307,7 @@ bool marker::drain_beside(std::size_t objects, std::size_t bytes) noexcept {
   return runs_cycle_ ? drain<true, false>(objects, bytes) : drain<false, false>(objects, bytes);
 }
 
-// A buffer of the pool's above the only candidate there is, so that there is something to do beside following it.
+// A buffer of the pool's above the few candidates there are, so that there is something to do beside waiting for them.
 bool marker::take_more() noexcept { return pool_.has_full() && put_above(pool_.try_take_full()); }
 
 // Above the few candidates that there are.

@@ -17,7 +17,8 @@
 // are marked already is looked at in advance only after a batch of which most were: else that is one more look
 // in vain. What is marked already, as most candidates of a graph are, costs no look at the object. A lone
 // candidate is a list's: it is followed without all this (chase); if each object has to be waited for, other
-// lists, or other parts of it, meanwhile, by who waits and by workers that have nothing to do (gc/scout.h).
+// lists, or other parts of it, meanwhile, by who waits and by workers that have nothing to do (gc/scout.h). Pieces of
+// lists end one after the other, so the next ones are taken from the pool before a batch would lack candidates.
 //
 // The stack is last in, first out for the sake of locality; what the barrier has shaded meanwhile comes on top
 // of it. When other workers want work the older half of it goes to the pool: the oldest entries lead to the
