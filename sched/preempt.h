@@ -5,13 +5,13 @@
 //
 // A goroutine that has run for a slice while others wait is asked first: p::preempt, which every park, yield
 // and slow path of allocation looks at, and the calls of channels, select and sync but for try_lock and
-// try_acquire, which do not go the short way meanwhile (cairn/detail/library_call.h). If it goes on, its thread
-// is frozen: sysmon sends the runtime's signal, and the handler puts the goroutine into the global queue, gives
-// the P to another worker, and sleeps, with everything that the goroutine has in registers beside it on its own
-// stack. When its turn comes, whoever takes it from the queue hands the P to that same thread. No register and
-// no thread-local variable moves to another thread, so the goroutine may be inside libc, hold a std::mutex, or
-// have taken a thread-local's address. (Shiina, Iwasaki, Taura, Balaji: Lightweight Preemptive User-Level
-// Threads, PPoPP 2021, call it KLT-switching.)
+// try_acquire, which do not go the short way meanwhile (cairn/detail/library_call.h). If it goes on, and has
+// had a processor meanwhile, its thread is frozen: sysmon sends the runtime's signal, and the handler puts the
+// goroutine into the global queue, gives the P to another worker, and sleeps, with everything that the
+// goroutine has in registers beside it on its own stack. When its turn comes, whoever takes it from the queue
+// hands the P to that same thread. No register and no thread-local variable moves to another thread, so the
+// goroutine may be inside libc, hold a std::mutex, or have taken a thread-local's address. (Shiina, Iwasaki,
+// Taura, Balaji: Lightweight Preemptive User-Level Threads, PPoPP 2021, call it KLT-switching.)
 //
 // A thread that sleeps in the kernel is not signalled, for calls like nanosleep would return early: its P is taken
 // (sched/proc.h). It goes on without one when it wakes; if it then runs for a slice it is frozen too.

@@ -38,6 +38,7 @@ constexpr std::int64_t k_slice_ns = 10'000'000;
 constexpr std::int64_t k_blocked_ns = 10'000'000;
 constexpr std::int64_t k_late_ns = 50'000;
 constexpr std::int64_t k_insist_ns = 1'000'000;  // after it was asked
+constexpr std::int64_t k_heed_ns = 500'000;  // of processor time, in which who calls the library has done so
 constexpr std::int64_t k_release_ns = 2'000'000'000;
 constexpr std::int64_t k_unpolled_ns = 10'000'000;
 constexpr std::int64_t k_trim_gap_ns = 10'000'000, k_trim_ns = 100'000;
@@ -122,11 +123,14 @@ void look_after_strays() noexcept {
 // The goroutine was asked and runs on, or sleeps in the kernel without having said so.
 bool insist(m& owner, p& pp, sight& seen, std::int64_t now) noexcept {
   if (now - seen.asked < k_insist_ns) return false;
-  const std::int64_t cpu = cpu_time_of(owner);
-  const bool sleeps = cpu == seen.cpu_then && is_asleep(owner);
+  const std::int64_t cpu = cpu_time_of(owner), used = cpu - seen.cpu_then;
+  const bool sleeps = used < k_heed_ns && is_asleep(owner);
   seen.asked = now;
+  // Who waits for a processor has not had the time to heed it. Frozen as soon as it has one, it would be where it
+  // happens to be, with a lock in its hands perhaps.
+  if (used < k_heed_ns && !sleeps) return false;
   seen.cpu_then = cpu;
-  if (!sleeps) {
+  if (used != 0 || !sleeps) {
     request_freeze(owner);
     return true;
   }

@@ -373,11 +373,13 @@ TEST(Preempt, AMutexContendedWithoutPause) {
     });
 }
 
-// Frozen where it happens to be it would mostly be in the middle.
+// Frozen where it happens to be it would mostly be in the middle. Who is frozen may get its turn only after many of the
+// others': each look is at another end of its slice.
 TEST(Preempt, WhoLocksAndUnlocksMakesRoomBetweenTheTwo) {
   on_procs(1, [] {
     cairn::sync::mutex m;
     std::atomic<bool> stop{false}, is_inside{false};
+    std::atomic<std::uint64_t> rounds{0};
     wait_group hog;
     hog.go([&] {
       while (!stop) {
@@ -386,12 +388,14 @@ TEST(Preempt, WhoLocksAndUnlocksMakesRoomBetweenTheTwo) {
         for (int i = 0; i < 1000; ++i) asm volatile("");
         is_inside = false;
         m.unlock();
+        ++rounds;
       }
     });
     const int looks = static_cast<int>(test_count(20, 10));
     int inside = 0;
     for (int i = 0; i < looks; ++i) {
-      cairn::yield();
+      const std::uint64_t before = rounds;
+      while (rounds == before) cairn::yield();
       inside += is_inside;
     }
     stop = true;
