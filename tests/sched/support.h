@@ -68,10 +68,12 @@ struct delays {
   ~delays() { heap::set_delays(0, 1); }
 };
 
-inline std::size_t count_attached() {
+// How many records the thread of that number has in the registry. (To count all is no use beside workers, which come
+// and go when they like.)
+inline std::size_t records_of(pid_t tid) {
   std::size_t n = 0;
   registry_guard held;
-  for_each_m(held, [&](m&) { ++n; });
+  for_each_m(held, [&](m& p) { n += p.tid == tid; });
   return n;
 }
 
