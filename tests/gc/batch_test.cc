@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <random>
+#include <set>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -22,18 +23,34 @@ namespace {
 
 using object = std::tuple<std::uintptr_t, std::size_t, unsigned, unsigned>;  // address, first page, index, span class
 
-// Objects of every class with and without pointers, large ones, and holes between them.
+// Objects of every class with and without pointers, large ones, and holes between them, in two arenas. (Where
+// an object's bits lie depends on its arena.)
 class Batch : public ::testing::Test {
  protected:
   void SetUp() override {
     percent_ = set_percent(-1);
+    make_objects();
+    made_.emplace_back(
+        make_gc_bytes(heap::k_arena_bytes).data());  // fills the rest of the arena, begins the next
+    made_.emplace_back(make_gc_bytes(heap::k_arena_bytes / 2).data());
+    make_objects();
+    std::set<std::size_t> arenas;
+    for (const root<std::byte>& r : made_) {
+      heap::object_ref o;
+      ASSERT_TRUE(heap::find_object(reinterpret_cast<std::uintptr_t>(r.get()), o));
+      if (heap::g_space.span_at(o.first)->elem_bytes <= 1024) arenas.insert(o.first / heap::k_arena_pages);
+    }
+    ASSERT_GE(arenas.size(), 2u);
+  }
+  void TearDown() override { set_percent(percent_); }
+
+  void make_objects() {
     for (int i = 0; i < 60; ++i)
       for (std::size_t bytes = 8; bytes <= 40'000; bytes += bytes / 6 + 8)
         if (i % 7 == 0 || bytes < 600) made_.emplace_back(make_gc_bytes(bytes).data());
     for (std::size_t bytes : {std::size_t{100'000}, std::size_t{3'000'000}})
       made_.emplace_back(make_gc_bytes(bytes).data());
   }
-  void TearDown() override { set_percent(percent_); }
 
   // Anywhere in the heap, or at, in or just behind one of the objects.
   std::uintptr_t random_address() {
