@@ -239,6 +239,17 @@ std::size_t waiting(const cast& of, const char* reason) {
   return n;
 }
 
+// Deeper down than others wait.
+[[gnu::noinline]] void receive_deep_down(const chan<int>& c) {
+  char room[1024];
+  asm volatile("" : : "r"(room) : "memory");
+  c.recv();
+  asm volatile("" : : "r"(room) : "memory");
+}
+
+// Its place in line is gone with its frame, links to others and all.
+[[gnu::noinline]] void wait_once(cairn::sync::wait_group& group) { group.wait(); }
+
 // Who stands in line is told who stood there some before. Those are gone from the line, and wait elsewhere: a thread's
 // stack, of which every word counts, must not lead to theirs.
 TEST_P(GoroutineLeaks, FindsThoseWhoStoodInLineBeforeThreads) {
@@ -250,8 +261,9 @@ TEST_P(GoroutineLeaks, FindsThoseWhoStoodInLineBeforeThreads) {
       cairn::spawn([&] {
         cairn::go([c = make_chan<int>(), &leaked, &gate] {
           leaked.enter();
-          gate.wait();
-          c.recv();
+          wait_once(gate);
+          cairn_test::clear_stack();
+          receive_deep_down(c);
         });
       }).get();
     ASSERT_TRUE(eventually([&] { return waiting(leaked, "wait_group wait") == k_copies; }));
@@ -267,14 +279,6 @@ TEST_P(GoroutineLeaks, FindsThoseWhoStoodInLineBeforeThreads) {
       for (std::thread& t : threads) t.join();
     });
   });
-}
-
-// Deeper down than others wait.
-[[gnu::noinline]] void receive_deep_down(const chan<int>& c) {
-  char room[1024];
-  asm volatile("" : : "r"(room) : "memory");
-  c.recv();
-  asm volatile("" : : "r"(room) : "memory");
 }
 
 // A thread that has ended leaves its record behind, with the place in it where a goroutine last waited on it. That
