@@ -30,6 +30,15 @@
 // there, one that comes later has nothing to find. (Should the cycle end in between and another begin: its H1 comes
 // after the store, which is nothing to that cycle.)
 //
+// Nor does a word need a shade whose slot is not allocated at the look: it leads to no object. Not to one that was made
+// before: its bit was set before its address was known to anybody, this thread has the address from there, in that
+// order (after_pointers), and no bit is cleared until the cycle is over, for whatever sweeps has done so by the end of
+// H1. If the slot is allocated afterwards, the word is a stale one, that leads to the new object by chance, and whoever
+// is given the slot has the address from the allocator: either births were black to him, then its bit is set together
+// with a mark; or his section began before they were, then he has not been scanned yet, his stack holds the object, or
+// the insertion part has shaded it, and what is left of the run is marked when he is (concurrent.h). The marker drops
+// such words too, but later: a chance more that the slot has become an object, which would be kept for nothing.
+//
 // A thread that is not attached is reached by no handshake. What it stores is handed over at once; between its store
 // and that nothing protects it. Threads that use managed pointers are attached (gc_ptr.h says so).
 #include "gc/barrier.h"
@@ -61,7 +70,7 @@ void add(work_writer& out, const void* p) noexcept {
   if (heap::g_space.contains(word)) out.push(word & ~std::uintptr_t{7});
 }
 
-// The marker would find nothing to do: `p` points to nothing, or to what is marked. False, too, where that
+// The marker would find nothing to do: `p` points to no object, or to one that is marked. False, too, where that
 // takes more than one look: the far pages of an object of 128 GiB. Made to need no frame.
 [[gnu::always_inline]] inline bool is_no_news(const void* p) noexcept {
   const heap::space& s = heap::g_space;
@@ -76,7 +85,8 @@ void add(work_writer& out, const void* p) noexcept {
   offset -= first << detail::k_page_shift;
   // As in find_one: of the tail behind the last slot no bit is ever set.
   const auto index = static_cast<unsigned>(offset * detail::k_class_reciprocal[info.span_class() / 2] >> 32);
-  return (s.group_of(first, index).marked() & heap::bit_of(index)) != 0;
+  const heap::bit_group& bits = s.group_of(first, index);
+  return ((bits.marked() | ~bits.alloc.load(std::memory_order_relaxed)) & heap::bit_of(index)) != 0;
 }
 
 // To the work buffer that the thread fills, and that to the pool when it is full: each turn at the pool's locks

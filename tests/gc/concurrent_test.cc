@@ -11,6 +11,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstring>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -144,6 +145,46 @@ TEST(ConcurrentCycle, BuffersNoObjectThatIsMarked) {
                               // Rounds empty the buffer.
                               EXPECT_LE(self.barrier.n, before);
                             }));
+}
+
+// Where cells were that are gone, between others that are kept. As complements: no pointers, for who looks at
+// stacks and at malloc's memory.
+std::vector<std::uintptr_t> places_of_the_dead(root<holder>& kept) {
+  std::vector<std::uintptr_t> places;
+  apart([&] {
+    for (std::uint64_t i = 0; i < 2000; ++i) {
+      if (i % 8 == 0) kept->first = make_cell(i, kept->first);
+      else places.push_back(~reinterpret_cast<std::uintptr_t>(make_cell(i)));
+    }
+  });
+  clear_stack();
+  cairn::gc::collect();
+  return places;
+}
+
+// A stale word is no pointer to an object.
+TEST(ConcurrentCycle, BuffersNoWordThatPointsToAFreeSlot) {
+  ballast large;
+  root<holder> to = make_gc<holder>(), kept = make_gc<holder>();
+  const std::vector<std::uintptr_t> places = places_of_the_dead(kept);
+  int tried = 0, buffered = 0;
+  ASSERT_TRUE(while_marking([] {},
+                            [&] {
+                              const cairn::sched::m& self = cairn::sched::self();
+                              for (std::uintptr_t place : places) {
+                                cairn::heap::object_ref slot;
+                                if (!cairn::heap::find_object(~place, slot) || cairn::heap::is_allocated(slot))
+                                  continue;
+                                const unsigned before = self.barrier.n;
+                                place = ~place;
+                                std::memcpy(static_cast<void*>(&to->first), &place, sizeof place);
+                                to->first = nullptr;
+                                ++tried;
+                                buffered += self.barrier.n > before ? 1 : 0;
+                              }
+                            }));
+  EXPECT_GT(tried, 0);
+  EXPECT_EQ(buffered, 0);
 }
 
 TEST(ConcurrentCycle, KeepsWhatAtomicsHandFromOneToAnother) {
