@@ -23,7 +23,7 @@
 //   ALONE    with MIGRATE: fiber 1 is parked for good, so that fiber 0 has both Ps to itself
 //   COARSE   a marker marks an object and reads its field in one step
 //   WINDOWS  both fibers may be between a store and its look at once
-//   LOOK     a handshake may come between the look at the flag and the shading
+//   LOOK     handshakes may come between the look at the flags, the look at the marks and the shading
 //   OVERFLOW a buffer may be full at any shade
 //   ROOTS    the static word can be cleared without the barrier, as root<T>::reset does
 // Mutations (each is a bug that must be found): see README.md.
@@ -50,7 +50,11 @@ byte target[2];                          // cell + 1 that fiber f is writing
 #endif
 
 // ---- fibers and Ps --------------------------------------------------------------------------------------
-byte old[2], new[2];  // registers between a store and its look at the flag
+byte old[2], new[2];  // registers between a store and the end of its barrier
+bool saw_grey[2];     // what the flags said, until the look at the marks
+#ifdef M_KEPT
+byte kept_old[2], kept_new[2];  // from then on: where no handshake looks
+#endif
 byte buffer[2];       // the barrier's buffer of each P
 byte section;         // Ps inside a runtime section: their answers wait
 #if defined(MIGRATE) || defined(FREEZE)
@@ -65,7 +69,7 @@ bool stuck[2];  // the thread of fiber f is in the handler that freezes it, or f
 #endif
 
 // ---- the cycle ------------------------------------------------------------------------------------------
-bool barrier;          // cairn_barrier_flags
+bool barrier, grey;    // cairn_barrier_flags: it is on; and some stack is grey
 bool births;           // objects are born marked
 byte black;            // fibers whose stack has been scanned
 byte work;             // grey: what markers know of
@@ -117,14 +121,14 @@ byte queued;           // the object whose finalizer is to run: a root
 #else
 #define STORES(me) true
 #endif
-#define GREY_STACK (black != 3)
 #if defined(RUNS) && defined(PLACED)
 #define ALL_BLACK (black == 3 && dark == 3)
 #else
 #define ALL_BLACK (black == 3)
 #endif
-// What is marked, or known to the markers, is not told again.
+// What is marked, or known to the markers, is not told again: a reduction, where marks are those of this cycle.
 #define WHITE(set) ((set) & ~mark & ~work)
+#define NEWS(set) (births -> WHITE(set) : (set))
 
 // What a thread stores reaches memory: at any handshake, and when it parks.
 inline drain(f) {
@@ -184,7 +188,7 @@ inline record(p, set) {
 inline look(me) {
   if
 #ifndef M_NEW
-  :: barrier && GREY_STACK
+  :: barrier && grey -> saw_grey[me] = true
 #endif
   :: else -> new[me] = 0
   fi;
@@ -194,11 +198,28 @@ inline look(me) {
   fi
 }
 
+// What is marked already needs no shade. Marks are believed when no stack was grey, or births are black.
+inline look_at_marks(me) {
+  if
+  :: (!saw_grey[me] || births) && ((SHADE(old[me]) | SHADE(new[me])) & ~mark) == 0 -> old[me] = 0; new[me] = 0
+  :: else
+  fi;
+#ifdef M_KEPT
+  kept_old[me] = old[me]; old[me] = 0;
+  kept_new[me] = new[me]; new[me] = 0;
+#endif
+  saw_grey[me] = false
+}
+
 // Then, in a section, and if the barrier is on still.
 inline shade_both(me) {
+#ifdef M_KEPT
+  old[me] = kept_old[me]; kept_old[me] = 0;
+  new[me] = kept_new[me]; kept_new[me] = 0;
+#endif
   if
   :: barrier ->
-     v = WHITE(SHADE(old[me]) | SHADE(new[me]));
+     v = NEWS(SHADE(old[me]) | SHADE(new[me]));
      record(P(me), v);
      v = 0
   :: else
@@ -352,13 +373,19 @@ next:
        c = 0;
        v = 0;
        if
-       :: !FULL(me) -> look(me); shade_both(me); goto next
+       :: !FULL(me) -> look(me); look_at_marks(me); shade_both(me); goto next
        :: else
        fi
      }
      atomic {
        RUNS_NOW(me);
        look(me);
+#ifdef LOOK
+     }
+     atomic {
+       RUNS_NOW(me);
+#endif
+       look_at_marks(me);
 #ifdef LOOK
      }
      atomic {
@@ -577,7 +604,7 @@ active proctype sysmon() {
 #endif
      atomic {
        if
-       :: barrier -> v = WHITE(SHADE(old[0]) | SHADE(new[0])); record(p, v); v = 0
+       :: barrier -> v = NEWS(SHADE(old[0]) | SHADE(new[0])); record(p, v); v = 0
        :: else
        fi
      };
@@ -731,7 +758,7 @@ cycle:
 #endif
 
   // 2. The barrier is on; H1.
-  barrier = true;
+  atomic { barrier = true; grey = true };
 #ifndef M_H1
   HANDSHAKE(begin);
 #endif
@@ -775,6 +802,7 @@ cycle:
   :: ALL_BLACK -> break
   od;
 #endif
+  grey = false;
 #ifdef M_ROOTS_LATE
   work = work | WHITE(KEPT);
 #endif
