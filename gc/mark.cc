@@ -8,6 +8,7 @@
 #include "gc/mark.h"
 
 #include <cstring>
+#include <utility>
 
 #include "cairn/detail/assert.h"
 #include "gc/fields.h"
@@ -73,11 +74,45 @@ CAIRN_SCANS void marker::scan_masked(std::uintptr_t at, std::uint64_t mask) noex
   hi_ = static_cast<std::size_t>(push_masked(stack_ + hi_, at, mask, g_space.base, limit) - stack_);
 }
 
-void marker::scan_batch(unsigned which) noexcept {
+// Returns how many candidates it has pushed.
+std::size_t marker::scan_batch(unsigned which) noexcept {
   if (hi_ + 64 * k_batch > k_stack) [[unlikely]]
     spill();
+  const std::size_t before = hi_;
   hi_ = static_cast<std::size_t>(batching.scan(grey_[which], n_grey_[which], stack_ + hi_) - stack_);
   n_grey_[which] = 0;
+  return hi_ - before;
+}
+
+// ---- by region ------------------------------------------------------------------------------------------------------
+
+void marker::sort_top(std::size_t n) noexcept {
+  hi_ = static_cast<std::size_t>(sorter_.sort(stack_ + hi_ - n, stack_ + hi_) - stack_);
+}
+
+// What is in the sorter is work as before.
+void marker::stop_sorting() noexcept {
+  if (region_ != k_no_region) pool_.regions().leave(region_);
+  region_ = k_no_region;
+  sorts_ = false;
+  spilled_ = 0;
+}
+
+// The next buffer of the region at hand or, when there is none, of the fullest; then what has not filled a buffer. Null:
+// there is too little for it to be worth it.
+work_buf* marker::next_sorted() noexcept {
+  region_lists& lists = pool_.regions();
+  for (;;) {
+    if (region_ != k_no_region) {
+      if (work_buf* b = lists.try_take(region_)) return b;
+      const std::uint32_t left = std::exchange(region_, k_no_region);
+      lists.leave(left);
+      if (work_buf* b = sorter_.take(left)) return b;
+    }
+    region_ = lists.enter();
+    if (region_ != k_no_region) continue;
+    return sorter_.entries() >= lists.least_entries() ? sorter_.take_next() : nullptr;
+  }
 }
 
 // Objects of over 512 bytes, which have no masks.
@@ -267,8 +302,9 @@ bool marker::drain(std::size_t objects, std::size_t bytes) noexcept {
   std::size_t done = 0;
   take_shaded();
   for (unsigned batches = 0;;) {
-    if ((waits || scouting_ != 0) && hi_ - lo_ < k_batch) take_more();
-    if (hi_ - lo_ == 1 && n_grey_[0] + n_grey_[1] == 0 && !take_more()) {
+    if (sorts_ && hi_ - lo_ < k_batch && !put_above(next_sorted())) stop_sorting();
+    if (!sorts_ && (waits || scouting_ != 0) && hi_ - lo_ < k_batch) take_more();
+    if (hi_ - lo_ == 1 && !has_grey() && !take_more()) {
       const std::size_t marked_before = objects_marked;
       follow<runs_cycle, waits>();
       done += objects_marked - marked_before;
@@ -276,12 +312,20 @@ bool marker::drain(std::size_t objects, std::size_t bytes) noexcept {
     const unsigned n = find_batch(batch);
     mark_batch<runs_cycle>(batch, n);
     filling_ ^= 1;
-    scan_batch(filling_);
+    const std::size_t pushed = scan_batch(filling_);
+    if (!sorts_) sorts_ = pool_.regions().is_crowded(spilled_);
+    if (sorts_) sort_top(pushed);
     if (hi_ == lo_ && n_grey_[filling_ ^ 1] == 0) {
       lo_ = hi_ = 0;
-      if (!put_above(waits ? pool_.wait_for_work(&scout_) : pool_.try_take_full())) {
-        stop_scouting();
-        return false;
+      if (sorter_.entries() != 0) {
+        put_above(sorter_.take_next());
+      } else {
+        CAIRN_ASSERT(!has_work(), "a marker that has candidates looks for others");
+        if (!put_above(waits ? pool_.wait_for_work(&scout_) : pool_.try_take_full())) {
+          stop_scouting();
+          stop_sorting();
+          return false;
+        }
       }
     }
     done += n;
@@ -307,8 +351,11 @@ bool marker::drain_beside(std::size_t objects, std::size_t bytes) noexcept {
   return runs_cycle_ ? drain<true, false>(objects, bytes) : drain<false, false>(objects, bytes);
 }
 
-// A buffer of the pool's above the few candidates there are, so that there is something to do beside waiting for them.
-bool marker::take_more() noexcept { return pool_.has_full() && put_above(pool_.try_take_full()); }
+// Others above the few candidates there are, so that there is something to do beside waiting for them.
+bool marker::take_more() noexcept {
+  if (sorter_.entries() != 0) return put_above(sorter_.take_next());
+  return pool_.has_full() && put_above(pool_.try_take_full());
+}
 
 // Above the few candidates that there are.
 bool marker::put_above(work_buf* b) noexcept {
@@ -316,7 +363,15 @@ bool marker::put_above(work_buf* b) noexcept {
   const std::size_t n = hi_ - lo_;
   CAIRN_ASSERT(n + b->n <= k_stack, "a buffer does not fit");
   std::memmove(stack_, stack_ + lo_, n * sizeof(std::uintptr_t));
-  std::memcpy(stack_ + n, b->entries, b->n * sizeof(std::uintptr_t));
+  if (b->region != k_no_region) {
+    const std::uintptr_t start = pool_.regions().start_of(b->region);
+    for (std::uint32_t i = 0; i < b->n; ++i) stack_[n + i] = start + (std::uintptr_t{b->offsets[i]} << 3);
+    // Who comes to where others sort does so, too.
+    if (!sorts_) sorts_ = pool_.regions().others_sort();
+  } else {
+    std::memcpy(stack_ + n, b->entries, b->n * sizeof(std::uintptr_t));
+    --spilled_;
+  }
   lo_ = 0;
   hi_ = n + b->n;
   pool_.give_empty(b);
@@ -334,7 +389,7 @@ void marker::stop_scouting() noexcept {
 std::size_t marker::move_out(std::size_t n) noexcept {
   work_buf* b = pool_.take_empty();
   if (b == nullptr) return 0;
-  b->n = n < work_buf::k_entries ? n : work_buf::k_entries;
+  b->n = static_cast<std::uint32_t>(n < work_buf::k_entries ? n : work_buf::k_entries);
   std::memcpy(b->entries, stack_ + lo_, b->n * sizeof(std::uintptr_t));
   lo_ += b->n;
   const std::size_t moved = b->n;
@@ -348,6 +403,7 @@ bool marker::try_spill() noexcept {
   while (want > 0) {
     const std::size_t n = move_out(want);
     if (n == 0) break;
+    ++spilled_;
     want -= n;
   }
   std::memmove(stack_, stack_ + lo_, (hi_ - lo_) * sizeof(std::uintptr_t));
@@ -365,11 +421,14 @@ void marker::spill() noexcept {
 
 void marker::share() noexcept {
   const std::size_t have = hi_ - lo_;
+  if (sorter_.entries() > have) return pool_.put_region(sorter_.take_next());
   if (have >= 2) move_out(have / 2);  // refused: keep it
 }
 
 bool marker::try_flush() noexcept {
   stop_scouting();
+  stop_sorting();
+  sorter_.hand_over();
   for (unsigned which = 0; which < 2; ++which) {
     if (n_grey_[which] != 0 && hi_ + 64 * k_batch > k_stack && !try_spill()) return false;
     scan_batch(which);

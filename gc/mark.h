@@ -24,6 +24,13 @@
 // of it. When other workers want work the older half of it goes to the pool: the oldest entries lead to the
 // largest parts of the graph.
 //
+// A graph that is much larger than what the TLB covers is taken by region (gc/regions.h): once so much has gone to the
+// pool that the order of a stack means nothing any more, the candidates that a batch has brought do not stay on the
+// stack but are sorted, and the stack is filled from the buffers of one region after the other. All else is as
+// before: what is not sorted (entries with tags, what the barrier has shaded, what there is no memory for) lies on the
+// stack, and is taken first. A marker has work as long as anything is on its stack, in its batches or in its sorter; it
+// looks for other work, and is counted as idle, only when all three are empty.
+//
 // What is over 512 bytes goes back to the stack: whole, or in oblets of 128 KiB, which workers share. It is scanned in
 // pieces of 16 KiB, the rest of it lying beneath what the piece has brought: so a quantum stays short, and the stack
 // does not overflow into the pool.
@@ -45,6 +52,7 @@
 
 #include "gc/batch.h"
 #include "gc/fields.h"
+#include "gc/regions.h"
 #include "gc/scout.h"
 #include "gc/work.h"
 #include "heap/space.h"
@@ -61,7 +69,7 @@ class marker {
  public:
   // `runs_cycle`: the one that has the plain mark words to itself.
   explicit marker(work_pool& pool, bool runs_cycle = false) noexcept
-      : pool_(pool), runs_cycle_(runs_cycle), scout_(pool) {}
+      : pool_(pool), runs_cycle_(runs_cycle), scout_(pool), sorter_(pool) {}
   marker(const marker&) = delete;
   marker& operator=(const marker&) = delete;
 
@@ -89,7 +97,9 @@ class marker {
   bool try_flush() noexcept;
   // The same where there is no way to go on without.
   void flush() noexcept;
-  bool has_work() const noexcept { return lo_ != hi_ || n_grey_[0] + n_grey_[1] != 0; }
+  bool has_work() const noexcept {
+    return lo_ != hi_ || has_grey() || sorter_.entries() != 0;
+  }
 
   std::size_t bytes_marked = 0;
   std::size_t objects_marked = 0;
@@ -105,12 +115,16 @@ class marker {
       spill();
     stack_[hi_++] = entry;
   }
+  bool has_grey() const noexcept { return n_grey_[0] + n_grey_[1] != 0; }
   unsigned find_batch(found_batch& out) noexcept;
   template <bool runs_cycle>
   static bool set_mark(heap::bit_group& bits, unsigned index, unsigned span_class) noexcept;
   template <bool runs_cycle>
   void mark_batch(found_batch& batch, unsigned n) noexcept;
-  void scan_batch(unsigned which) noexcept;
+  std::size_t scan_batch(unsigned which) noexcept;
+  void sort_top(std::size_t n) noexcept;
+  void stop_sorting() noexcept;
+  work_buf* next_sorted() noexcept;
   template <bool runs_cycle, bool scouts>
   void chase() noexcept;
   template <bool runs_cycle, bool waits>
@@ -136,6 +150,11 @@ class marker {
   unsigned chases_ = 0;    // how often a list was followed
   int slow_ = 0;           // so often in a row that was slow, when it was timed
   unsigned scouting_ = 0;  // so often the scout is to go along
+  // By region: see gc/regions.h.
+  sorter sorter_;
+  bool sorts_ = false;
+  std::uint32_t region_ = k_no_region;  // where it is
+  std::ptrdiff_t spilled_ = 0;          // buffers that went to the pool, less those that came from there
   // Live entries are stack_[lo_, hi_); shared from the low end.
   std::size_t lo_ = 0, hi_ = 0;
   // Marked and not yet scanned: by the batch at hand, grey_[filling_], and by the one before.

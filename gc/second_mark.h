@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "cairn/detail/assert.h"
 #include "gc/mark.h"
 #include "gc/runtime.h"
 #include "heap/os.h"
@@ -19,6 +20,7 @@ template <class F>
 void for_each_candidate(marker& m, F&& f) noexcept {
   m.flush();
   while (work_buf* b = rt().work.try_take_full()) {
+    CAIRN_ASSERT(b->region == k_no_region, "what has not been drained has not been sorted");
     for (std::size_t i = 0; i < b->n; ++i) {
       const std::uintptr_t entry = b->entries[i];
       if ((entry & (k_oblet_tag | k_stack_tag)) == 0) {

@@ -13,12 +13,20 @@ namespace cairn::gc {
 
 work_buf* work_pool::take_empty() noexcept {
   work_buf* b = records_.take();
-  if (b != nullptr) b->n = 0;
+  if (b != nullptr) {
+    b->n = 0;
+    b->region = k_no_region;
+  }
   return b;
 }
 
 void work_pool::put_full(work_buf* b) noexcept {
   full_.push(b);
+  if (asked_.load(std::memory_order_relaxed)) asked_.store(false, std::memory_order_relaxed);
+}
+
+void work_pool::put_region(work_buf* b) noexcept {
+  regions_.put(b);
   if (asked_.load(std::memory_order_relaxed)) asked_.store(false, std::memory_order_relaxed);
 }
 
@@ -31,7 +39,8 @@ work_buf* work_pool::try_take_full() noexcept {
   if (has_shaded()) {
     if (work_buf* b = try_take_shaded()) return b;
   }
-  return static_cast<work_buf*>(full_.pop());
+  if (work_buf* b = static_cast<work_buf*>(full_.pop())) return b;
+  return regions_.try_take_any();
 }
 
 void work_pool::discard() noexcept {

@@ -8,6 +8,9 @@
 // with bit 1 a candidate from a stack (gc/mark.h). Candidates have been neither
 // checked nor marked; an object that many fields point to is entered many times and marked once.
 //
+// Of a large heap most buffers are of one region of it each, and hold offsets (gc/regions.h). They are full buffers like
+// the others, in lists of their own.
+//
 // No lock: threads of the program come here from the barrier, from assists and from handshakes, and would wait for a
 // holder that the kernel has taken off its processor. Full buffers and empty ones lie in two stacks without one
 // (heap/tagged_stack.h; buffers are never unmapped).
@@ -16,8 +19,8 @@
 // Behind the rest, which lasts as long as the cycle does, a thread that exchanged pointers among 16,384 objects
 // recorded 10 million words a cycle, and was three times slower by it.
 //
-// Termination of parallel marking. A worker is busy or idle; only busy ones have entries in hand, and take and add
-// buffers. How many workers there are, how many of them idle, and whether the round is finished, is one word, so a
+// Termination of parallel marking. A worker is busy or idle; only busy ones have entries in hand (those that
+// a sorter keeps are in hand), and take and add buffers. How many workers there are, how many of them idle, and whether the round is finished, is one word, so a
 // change of it is a change of a state that was whole. The rules:
 //   1. Who joins is busy. Nobody joins a finished round.
 //   2. A worker becomes idle when it has no entry in hand and has just found no buffer to take.
@@ -40,6 +43,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "gc/regions.h"
 #include "heap/metadata.h"
 #include "heap/tagged_stack.h"
 
@@ -49,10 +53,16 @@ class scout;
 
 struct work_buf : heap::stack_link {
   static constexpr std::size_t k_entries = 254;
-  std::size_t n = 0;
-  std::uintptr_t entries[k_entries];
+  static constexpr std::size_t k_offsets = 508;
+  std::uint32_t n = 0;
+  std::uint32_t region = k_no_region;  // else it holds offsets into that one
+  union {
+    std::uintptr_t entries[k_entries];
+    std::uint32_t offsets[k_offsets];
+  };
 };
 static_assert(sizeof(work_buf) == 2048);
+static_assert(sizeof(work_buf::entries) == sizeof(work_buf::offsets));
 
 // Kept in reserve while marking goes on, by the thread that runs the cycle: a thread of the program that has to
 // get more from the system takes its page faults, some 50 us a slab, and longer if others map memory, too. A mark of a
@@ -74,8 +84,11 @@ class work_pool {
   void put_full(work_buf* b) noexcept;
   work_buf* try_take_full() noexcept;
   // What the caller has learnt of, by a handshake or an acquire, it does not miss here.
-  bool has_full() const noexcept { return !shaded_.empty() || !full_.empty(); }
+  bool has_full() const noexcept { return !shaded_.empty() || !full_.empty() || !regions_.empty(); }
   bool is_empty() const noexcept { return !has_full(); }
+  // One that a sorter has filled. Such buffers come last from try_take_full(): any of them.
+  void put_region(work_buf* b) noexcept;
+  region_lists& regions() noexcept { return regions_; }
   // What others than markers have found.
   void put_shaded(work_buf* b) noexcept;
   bool has_shaded() const noexcept { return !shaded_.empty(); }
@@ -124,6 +137,7 @@ class work_pool {
   heap::fixed_alloc<work_buf> records_;
   heap::tagged_stack full_;    // by workers
   heap::tagged_stack shaded_;  // by others
+  region_lists regions_;       // by workers that sort
   std::atomic<std::uint64_t> round_{round::k_finished};
   std::atomic<bool> asked_{false};  // Set by assists, cleared with the next full buffer.
 };
