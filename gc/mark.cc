@@ -98,8 +98,8 @@ void marker::stop_sorting() noexcept {
   spilled_ = 0;
 }
 
-// The next buffer of the region at hand or, when there is none, of the fullest; then what has not filled a buffer. Null:
-// there is too little for it to be worth it.
+// The next buffer of the region at hand or, when there is none, of the fullest; then what has not filled a
+// buffer. Null: there is too little for it to be worth it.
 work_buf* marker::next_sorted() noexcept {
   region_lists& lists = pool_.regions();
   for (;;) {

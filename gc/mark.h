@@ -97,9 +97,7 @@ class marker {
   bool try_flush() noexcept;
   // The same where there is no way to go on without.
   void flush() noexcept;
-  bool has_work() const noexcept {
-    return lo_ != hi_ || has_grey() || sorter_.entries() != 0;
-  }
+  bool has_work() const noexcept { return lo_ != hi_ || has_grey() || sorter_.entries() != 0; }
 
   std::size_t bytes_marked = 0;
   std::size_t objects_marked = 0;

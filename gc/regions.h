@@ -42,9 +42,9 @@ inline constexpr std::uint32_t k_no_region = ~std::uint32_t{0};
 
 // When markers sort.
 struct sorting_limits {
-  std::size_t heap_bytes = 64 << 20;   // of smaller heaps the TLB covers most
-  std::ptrdiff_t spilled = 256;        // buffers that a marker has given to the pool and not taken back: 64 K entries
-  std::size_t least_entries = 8'192;   // left with a marker that sorts, when no list has any: below, it stops
+  std::size_t heap_bytes = 64 << 20;  // of smaller heaps the TLB covers most
+  std::ptrdiff_t spilled = 256;  // buffers that a marker has given to the pool and not taken back: 64 K entries
+  std::size_t least_entries = 8'192;  // left with a marker that sorts, when no list has any: below, it stops
   static constexpr sorting_limits always() noexcept { return {0, PTRDIFF_MIN, 1}; }
 };
 

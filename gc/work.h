@@ -8,8 +8,8 @@
 // with bit 1 a candidate from a stack (gc/mark.h). Candidates have been neither
 // checked nor marked; an object that many fields point to is entered many times and marked once.
 //
-// Of a large heap most buffers are of one region of it each, and hold offsets (gc/regions.h). They are full buffers like
-// the others, in lists of their own.
+// Of a large heap most buffers are of one region of it each, and hold offsets (gc/regions.h). They are full
+// buffers like the others, in lists of their own.
 //
 // No lock: threads of the program come here from the barrier, from assists and from handshakes, and would wait for a
 // holder that the kernel has taken off its processor. Full buffers and empty ones lie in two stacks without one
@@ -19,9 +19,10 @@
 // Behind the rest, which lasts as long as the cycle does, a thread that exchanged pointers among 16,384 objects
 // recorded 10 million words a cycle, and was three times slower by it.
 //
-// Termination of parallel marking. A worker is busy or idle; only busy ones have entries in hand (those that
-// a sorter keeps are in hand), and take and add buffers. How many workers there are, how many of them idle, and whether the round is finished, is one word, so a
-// change of it is a change of a state that was whole. The rules:
+// Termination of parallel marking. A worker is busy or idle; only busy ones have entries in hand (those that a
+// sorter keeps are in hand), and take and add buffers. How many workers there are, how many of them idle, and
+// whether the round is finished, is one word, so a change of it is a change of a state that was whole. The
+// rules:
 //   1. Who joins is busy. Nobody joins a finished round.
 //   2. A worker becomes idle when it has no entry in hand and has just found no buffer to take.
 //   3. It becomes busy again, unless the round is finished, before it takes a buffer; not when it has one.

@@ -218,7 +218,8 @@ TEST(RegionLists, ARoundOfSortersLosesNothing) {
       add(pool.regions(), b, of);
       pool.give_empty(b);
       if (random() % 4 == 0) {
-        seen[static_cast<std::size_t>(id)].insert(seen[static_cast<std::size_t>(id)].end(), of.begin(), of.end());
+        seen[static_cast<std::size_t>(id)].insert(seen[static_cast<std::size_t>(id)].end(), of.begin(),
+                                                  of.end());
       } else {
         sort_all(*s, of);
         if (pool.is_wanted()) s->hand_over();
