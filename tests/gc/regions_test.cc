@@ -202,7 +202,6 @@ TEST(RegionLists, ARoundOfSortersLosesNothing) {
   cairn::heap::set_delays(100, 3);
   constexpr int k_workers = 3;
   const entries all = addresses(test_count(60'000), 200);
-  std::atomic<std::size_t> sorted{0};
   std::vector<entries> seen(k_workers);
   pool.begin_round();
   auto work = [&](int id) {
