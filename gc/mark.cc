@@ -281,7 +281,7 @@ void marker::follow() noexcept {
 }
 
 void marker::take_shaded() noexcept {
-  if (!pool_.has_shaded() || hi_ + work_buf::k_entries > k_stack) return;
+  if (!pool_.has_shaded() || hi_ - lo_ > k_deep || hi_ + work_buf::k_entries > k_stack) return;
   work_buf* b = pool_.try_take_shaded();
   if (b == nullptr) return;
   std::memcpy(stack_ + hi_, b->entries, b->n * sizeof(std::uintptr_t));
@@ -309,6 +309,8 @@ bool marker::drain(std::size_t objects, std::size_t bytes) noexcept {
       follow<runs_cycle, waits>();
       done += objects_marked - marked_before;
     }
+    if (hi_ - lo_ > k_deep) [[unlikely]]
+      move_out(work_buf::k_entries);
     const unsigned n = find_batch(batch);
     mark_batch<runs_cycle>(batch, n);
     filling_ ^= 1;

@@ -22,7 +22,8 @@
 //
 // The stack is last in, first out for the sake of locality; what the barrier has shaded meanwhile comes on top
 // of it. When other workers want work the older half of it goes to the pool: the oldest entries lead to the
-// largest parts of the graph.
+// largest parts of the graph. Who has many gives the pool its oldest, a buffer with each batch. To give half
+// of them away when the stack is full takes 5 to 8 us, which for a thread of the program is as long as a slice.
 //
 // A graph that is much larger than what the TLB covers is taken by region (gc/regions.h): once so much has gone to the
 // pool that the order of a stack means nothing any more, the candidates that a batch has brought do not stay on the
@@ -106,6 +107,7 @@ class marker {
 
  private:
   static constexpr std::size_t k_stack = 8192;
+  static constexpr std::size_t k_deep = 4096;  // entries: more are too many for one marker
   static constexpr unsigned k_chase = 64;  // objects at a time: as often as other work has to be looked after
 
   void push(std::uintptr_t entry) noexcept {

@@ -39,6 +39,7 @@
 // already. Who began the round looks for them again; when there can be no more of them is the cycle's business
 // (gc/concurrent.h).
 #pragma once
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -68,15 +69,14 @@ static_assert(sizeof(work_buf::entries) == sizeof(work_buf::offsets));
 // Kept in reserve while marking goes on, by the thread that runs the cycle: a thread of the program that has to
 // get more from the system takes its page faults, some 50 us a slab, and longer if others map memory, too. A mark of a
 // graph may fill 400 buffers in a millisecond, and the thread may be kept waiting for its processor for some of these;
-// so when many are in use there are as many more.
-inline constexpr std::size_t k_spare_buffers = 256;
+// so when many are in use there are as many more, up to 8 MiB.
+inline constexpr std::size_t k_spare_buffers = 256, k_most_spare_buffers = 4096;
 
 class work_pool {
  public:
-  // At depth 0: k_spare_buffers can be taken without asking the system, or as many as are in use if that is more.
+  // At depth 0: so many as are in use can be taken without asking the system, within these bounds.
   void reserve() noexcept {
-    const std::size_t used = records_.in_use();
-    records_.reserve(used > k_spare_buffers ? used : k_spare_buffers);
+    records_.reserve(std::clamp(records_.in_use(), k_spare_buffers, k_most_spare_buffers));
   }
 
   // An empty buffer; null when the system gives no memory.
