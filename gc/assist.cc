@@ -6,13 +6,18 @@
 //
 // Each thread has a credit in bytes. Memory taken while a cycle marks is subtracted from it; who is below zero
 // marks before it takes more, `work_per_byte` bytes of scanning for each byte it owes. First it takes over what
-// the workers have done beyond anybody's assists. Then it marks itself (gc/guest.h), for k_quantum_ns at most. What is
+// the workers have done beyond anybody's assists. Then it marks itself (gc/guest.h), for a quantum at most. What is
 // left of the debt it carries.
 //
-// What one refill costs is bounded so; that the heap does not outgrow its goal all the same comes from the other end:
-// a thread that could not pay within a quantum gets half as much memory at the next refill, down to k_least_run_bytes,
-// and one that could twice as much. So a thread that allocates at full speed beside a large heap is interrupted often,
-// and each time for about a quantum, instead of seldom and for long.
+// A quantum is k_quantum_ns, and longer the more is owed, up to k_most_quantum_ns. Short ones, for the kernel's
+// clock ticks 250 times a second, which takes 20 to 25 us with cold caches: of slices of 10 us one in 400 has a
+// tick in it, of slices of 3 us one in 1300. Longer ones for debts that stay: where an object takes more than a
+// short one pays for, as objects of 1 KiB may beside a large heap, the debt grows to where the quantum does.
+//
+// What one refill costs is bounded so; that the heap does not outgrow its goal all the same comes from the
+// other end: a thread that could not pay within its quantum gets half as much memory at the next refill, down
+// to k_least_run_bytes, and one that could twice as much. So a thread that allocates at full speed beside a
+// large heap is interrupted often, and each time for about a quantum, instead of seldom and for long.
 //
 // Past the goal a thread that finds nothing to mark, because all grey objects are in others' hands, waits for
 // them, but no longer than until k_most_ns are over. Runs of large objects cannot be shortened: who
@@ -74,8 +79,9 @@ void marking::update_pace() noexcept {
 namespace assists {
 namespace {
 
-constexpr std::uint64_t k_quantum_ns = 10'000;
-constexpr std::size_t k_least_run_bytes = 512;
+constexpr std::uint64_t k_quantum_ns = 2'000, k_most_quantum_ns = 10'000;
+constexpr std::ptrdiff_t k_bytes_per_ns = 16;  // of debt, to lengthen the quantum
+constexpr std::size_t k_least_run_bytes = 256;
 constexpr std::uint64_t k_most_ns = 18'000;
 constexpr std::int64_t k_sleep_ns = 20'000;
 constexpr std::size_t k_large_bytes = 32 << 10;
@@ -130,6 +136,12 @@ void spin_for_work(std::uint64_t until) noexcept {
     for (int i = 0; i < 8; ++i) heap::cpu_relax();
 }
 
+// Who owes.
+std::uint64_t quantum_of(const sched::m& self) noexcept {
+  const auto more = static_cast<std::uint64_t>(-self.assist_credit / k_bytes_per_ns);
+  return std::min(k_quantum_ns + more, k_most_quantum_ns);
+}
+
 // In the safe state, so that the processor is there for who has the work.
 void sleep_for_others(sched::m& self) {
   std::atomic<std::uint32_t> never{0};
@@ -138,7 +150,7 @@ void sleep_for_others(sched::m& self) {
 
 [[gnu::noinline, gnu::cold]] void pay_slow(sched::m& self, std::size_t wanted) {
   marking& mark = rt().mark;
-  const sched::stopwatch watch;
+  sched::slice_stopwatch watch(self);
   std::uint64_t counted = watch.began();
   mark.keep_pace(counted);
   // As it goes: the cycle may end, and be reckoned up, while this thread waits.
@@ -147,13 +159,13 @@ void sleep_for_others(sched::m& self) {
     mark.assist_ns.fetch_add(now - counted, std::memory_order_relaxed);
     counted = now;
   };
-  if (!pay_until(self, counted + k_quantum_ns) && owes(self) && is_past_goal()) {
+  if (!pay_until(self, counted + quantum_of(self)) && owes(self) && is_past_goal()) {
     spin_for_work(watch.began() + k_most_ns);
     pay_until(self, watch.began() + k_most_ns);
   }
   count_time();
   while (wanted > k_large_bytes && owes(self) && is_far_past_goal()) {
-    if (!pay_until(self, counted + k_quantum_ns)) sleep_for_others(self);
+    if (!pay_until(self, counted + k_most_quantum_ns)) sleep_for_others(self);
     count_time();
   }
   self.most_run_bytes = owes(self) ? std::max(self.most_run_bytes / 2, k_least_run_bytes)

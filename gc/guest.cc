@@ -33,8 +33,10 @@ struct marker_pool {
 CAIRN_PRIVATE constinit marker_pool g_pool;
 
 // One with work, if there is any; another one, if `any_will_do`.
-lent_marker try_take_marker(bool any_will_do) noexcept {
-  for (unsigned i = 0, n = g_pool.made.load(std::memory_order_relaxed); i < n; ++i) {
+lent_marker try_take_marker(unsigned first, bool any_will_do) noexcept {
+  const unsigned n = g_pool.made.load(std::memory_order_relaxed);
+  for (unsigned k = 0; k < n; ++k) {
+    const unsigned i = (first + k) % n;
     if (g_pool.places[i].load(std::memory_order_relaxed) == nullptr) continue;
     // Acquire: pairs with give_marker.
     marker* m = g_pool.places[i].exchange(nullptr, std::memory_order_acquire);
@@ -50,11 +52,13 @@ lent_marker try_take_marker(bool any_will_do) noexcept {
   return {};
 }
 
-lent_marker take_marker() noexcept {
-  if (g_pool.with_work.load(std::memory_order_relaxed) != 0) {
-    if (const lent_marker with_work = try_take_marker(false); with_work.m != nullptr) return with_work;
-  }
-  return try_take_marker(true);
+// The one that the thread had last, if it can be had: its stack is in the processor's cache.
+lent_marker take_marker(sched::m& self) noexcept {
+  lent_marker lent;
+  if (g_pool.with_work.load(std::memory_order_relaxed) != 0) lent = try_take_marker(self.lent_last, false);
+  if (lent.m == nullptr) lent = try_take_marker(self.lent_last, true);
+  if (lent.m != nullptr) self.lent_last = lent.place;
+  return lent;
 }
 
 // Nobody else writes to the place: it is null for as long as its marker is away.
@@ -88,7 +92,7 @@ guest::guest(sched::m& self) noexcept : self_(self) {
   sched::runtime_section section(self_);
   rt().mark.guests_inside.fetch_add(1, std::memory_order_seq_cst);
   if (!any_work()) rt().work.ask();
-  else if (door_is_open()) lent_ = take_marker();
+  else if (door_is_open()) lent_ = take_marker(self_);
   if (marker* const m = lent_.m) m->bytes_marked = m->objects_marked = m->bytes_scanned = 0;
 }
 

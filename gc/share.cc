@@ -23,11 +23,10 @@
 namespace cairn::gc::shares {
 namespace {
 
-// Longer: the program is kept waiting for longer at a time (20 us: assists p50 21, p99 22 us instead of 11 and
-// 15, at the same rate). Shorter: coming and going, some 400 ns, weighs more (6 us: a twentieth fewer objects a
-// second).
-constexpr std::int64_t k_slice_ns = 10'000;
-constexpr std::int64_t k_look_ns = 1'000'000;
+// Longer: more of the slices meet a tick of the kernel's clock, which takes longer than they do. Shorter: coming and
+// going, some 600 ns, weighs more. A slice is longer by a part of what is due, so that who comes seldom keeps up.
+constexpr std::int64_t k_slice_ns = 2'000, k_most_slice_ns = 10'000, k_due_part = 256;
+constexpr std::int64_t k_look_ns = 2'000'000;
 // What is due and was not taken, by more than this: the collector's thread takes it.
 constexpr std::int64_t k_lag_ns = 1'000'000;
 constexpr std::int64_t k_own_slice_ns = 50'000, k_own_gap_ns = 50'000;
@@ -48,7 +47,11 @@ std::int64_t due(std::uint64_t now) noexcept {
   return elapsed * max_procs() / 4 - g_state.spent.load(std::memory_order_relaxed);
 }
 
+// Once: until the collector's thread has come, for which it may have to wait for a processor, nobody need look again.
+// A late teller may close what has been opened anew: then `no_work` is raised after it was read there, and the thread
+// comes at once.
 void tell_there_is_no_work() noexcept {
+  if (!g_state.open.exchange(false, std::memory_order_relaxed)) return;
   g_state.no_work.fetch_add(1, std::memory_order_release);
   sched::futex_wake(g_state.no_work, 1);
 }
@@ -69,14 +72,15 @@ std::size_t mark_until(sched::m& self, std::uint64_t until) noexcept {
   return scanned;
 }
 
-[[gnu::noinline, gnu::cold]] void take_slice(sched::m& self) {
-  const sched::stopwatch watch;
-  g_state.spent.fetch_add(k_slice_ns, std::memory_order_relaxed);  // nobody else takes the same one
-  const std::size_t scanned = mark_until(self, watch.began() + k_slice_ns);
-  const sched::stopwatch::interval took = watch.stop();
-  g_state.spent.fetch_sub(k_slice_ns, std::memory_order_relaxed);
+[[gnu::noinline, gnu::cold]] void take_slice(sched::m& self, std::int64_t due_ns) {
+  const std::int64_t slice_ns = std::min(k_slice_ns + due_ns / k_due_part, k_most_slice_ns);
+  sched::slice_stopwatch watch(self);
+  g_state.spent.fetch_add(slice_ns, std::memory_order_relaxed);  // nobody else takes the same one
+  const std::size_t scanned = mark_until(self, watch.began() + static_cast<std::uint64_t>(slice_ns));
+  const heap::interval took = watch.stop();
+  g_state.spent.fetch_sub(slice_ns, std::memory_order_relaxed);
   // The kernel may have given the processor to others meanwhile: that is not marking.
-  count(std::min<std::uint64_t>(took.ns, 2 * k_slice_ns));
+  count(std::min<std::uint64_t>(took.ns, 2 * k_most_slice_ns));
   if (scanned != 0) rt().mark.add_credit(scanned);
   else if (!guest::any_work() && rt().mark.guests_inside.load(std::memory_order_relaxed) == 0)
     tell_there_is_no_work();
@@ -107,7 +111,7 @@ void make_up(marker& m, std::int64_t wanted_ns) noexcept {
 void pay(sched::m& self) {
   if (!g_state.open.load(std::memory_order_relaxed)) [[likely]]
     return;
-  if (due(now_ns()) >= k_slice_ns) take_slice(self);
+  if (const std::int64_t due_ns = due(now_ns()); due_ns >= k_slice_ns) take_slice(self, due_ns);
 }
 
 bool all_processors_are_wanted() noexcept {

@@ -7,10 +7,10 @@
 // it by taking some thread off its processor for milliseconds, a thread perhaps that has never allocated
 // anything, or one that holds a lock. So the marking is done by who has a processor anyway. A thread that comes
 // for memory looks whether a slice is due, which is when a quarter of all processors' time since the last look
-// exceeds what was spent by k_slice_ns, and marks for that long. What it marks is the background's work, for
-// which everybody owes less; who allocates most comes most often. The collector's thread sleeps meanwhile, and
-// looks every millisecond how things are; if slices are not taken, because the program computes and allocates
-// little, it marks itself as much as is due.
+// exceeds what was spent by k_slice_ns, and marks for that long, or for longer if much is due. What it marks is
+// the background's work, for which everybody owes less; who allocates most comes most often. The collector's
+// thread sleeps meanwhile, and looks every two milliseconds how things are; if slices are not taken, because
+// the program computes and allocates little, it marks itself as much as is due.
 //
 // When a processor is free, the collector's thread and its helpers have it, and nobody takes slices.
 //

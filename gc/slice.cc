@@ -29,12 +29,6 @@ bool all_processors_are_wanted() noexcept {
 
 }  // namespace
 
-std::uint64_t thread_cpu_ns() noexcept {
-  timespec t;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-  return static_cast<std::uint64_t>(t.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(t.tv_nsec);
-}
-
 void mark_slice::start_slice() noexcept { wall_ = now_ns(); }
 
 void mark_slice::begin(const marker& m) noexcept {

@@ -18,6 +18,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "heap/clock.h"
+
 namespace cairn::gc {
 
 class marker;
@@ -44,7 +46,6 @@ class mark_slice {
   int wanted_ = 0;             // slices that will still be followed by a sleep
 };
 
-// CPU time of the calling thread.
-std::uint64_t thread_cpu_ns() noexcept;
+using heap::thread_cpu_ns;
 
 }  // namespace cairn::gc

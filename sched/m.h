@@ -108,6 +108,8 @@ struct m : heap::mcache {
   void** free_root_slots = nullptr;
   unsigned free_root_slot_count = 0;
   std::ptrdiff_t assist_credit = 0;  // bytes it may allocate before it must mark; below 0: what it owes
+  heap::cpu_use used;                // as of some 100 us ago; see slice_stopwatch
+  unsigned lent_last = 0;            // the place of the marker that it had last (gc/guest.cc)
   unsigned no_gc_scopes = 0;         // that it is in, while it runs no goroutine
   // As goroutine::scan: the epoch since which all that it allocates is black. Owner: the thread, or who holds it.
   std::uint32_t colour = 0;

@@ -12,7 +12,7 @@
 
 namespace pause_bench {
 
-constexpr std::uint64_t k_slice_us = 10;
+constexpr std::uint64_t k_slice_us = 3;
 
 // So many threads read words of memory that is in no cache, as a marker does, in slices of k_slice_us.
 series bare_slices(unsigned threads, double seconds);
