@@ -309,8 +309,7 @@ bool marker::drain(std::size_t objects, std::size_t bytes) noexcept {
       follow<runs_cycle, waits>();
       done += objects_marked - marked_before;
     }
-    if (hi_ - lo_ > k_deep) [[unlikely]]
-      move_out(work_buf::k_entries);
+    if (hi_ - lo_ > k_deep && move_out(work_buf::k_entries) != 0) ++spilled_;
     const unsigned n = find_batch(batch);
     mark_batch<runs_cycle>(batch, n);
     filling_ ^= 1;
@@ -399,9 +398,11 @@ std::size_t marker::move_out(std::size_t n) noexcept {
   return moved;
 }
 
-// The stack is full: its older half goes to the pool, the rest moves down. False: not all of the half could go.
+// The stack's end is reached: if more than half of it is in use, the older half of that goes to the pool; the rest moves
+// down. False: not all of the half could go.
 bool marker::try_spill() noexcept {
-  std::size_t want = (hi_ - lo_) / 2;
+  const std::size_t have = hi_ - lo_;
+  std::size_t want = have > k_deep ? have / 2 : 0;  // else moving it is enough
   while (want > 0) {
     const std::size_t n = move_out(want);
     if (n == 0) break;

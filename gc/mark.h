@@ -107,7 +107,7 @@ class marker {
 
  private:
   static constexpr std::size_t k_stack = 8192;
-  static constexpr std::size_t k_deep = 4096;  // entries: more are too many for one marker
+  static constexpr std::size_t k_deep = k_stack / 2;  // entries: more are too many for one marker
   static constexpr unsigned k_chase = 64;  // objects at a time: as often as other work has to be looked after
 
   void push(std::uintptr_t entry) noexcept {
