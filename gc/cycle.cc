@@ -22,6 +22,7 @@
 #include "heap/delay.h"
 #include "heap/fatal.h"
 #include "heap/mheap.h"
+#include "heap/pause.h"
 #include "sched/futex.h"
 #include "sched/handshake.h"
 #include "sched/park.h"
@@ -55,7 +56,11 @@ void drain_stopped(marker& m) noexcept {
 // Helpers only for processors that the program leaves idle: as a third thread on two they would take from it what the
 // cycle gains.
 void drain_some_beside(marker& m) noexcept {
-  if (!m.drain_beside(k_alone_objects, SIZE_MAX)) return;
+  if (!m.drain_beside(k_alone_objects, SIZE_MAX)) {
+    // Somebody may be just putting or taking it, who waits for a processor.
+    if (!rt().work.is_empty()) heap::yield_cpu();
+    return;
+  }
   const int idle = max_procs() - 1 - rt().mark.running.load(std::memory_order_relaxed);
   if (idle > 0 && helpers::available()) drain_with_helpers(m, idle);
 }
@@ -248,7 +253,7 @@ void begin_cycle(cycle& c, cycle_reason reason) {
   // With random delays each other cycle sorts all it can, as else only large heaps do.
   const bool always = heap::delays.permille.load(std::memory_order_relaxed) != 0 &&
                       r.count.cycles.load(std::memory_order_relaxed) % 2 != 0;
-  r.work.regions().fit(heap::g_space.committed.load(std::memory_order_relaxed),
+  r.work.regions().fit(heap::g_space.committed.load(std::memory_order_relaxed), c.record.heap_at_start,
                        always ? sorting_limits::always() : sorting_limits{});
   r.specials.reserve();
   if (!stops_the_world()) guests::prepare();

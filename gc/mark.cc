@@ -98,11 +98,12 @@ void marker::stop_sorting() noexcept {
   spilled_ = 0;
 }
 
-// The next buffer of the region at hand or, when there is none, of the fullest; then what has not filled a
-// buffer. Null: there is too little for it to be worth it.
+// The next buffer of the region at hand or, when there is none, of the fullest; then what has not filled a buffer. Null:
+// there is too little for it to be worth it. What a count promises somebody may be just putting or taking: that is not
+// waited for, since the kernel may have given his processor to others.
 work_buf* marker::next_sorted() noexcept {
   region_lists& lists = pool_.regions();
-  for (;;) {
+  for (int entered = 0; entered < 2; ++entered) {
     if (region_ != k_no_region) {
       if (work_buf* b = lists.try_take(region_)) return b;
       const std::uint32_t left = std::exchange(region_, k_no_region);
@@ -110,9 +111,11 @@ work_buf* marker::next_sorted() noexcept {
       if (work_buf* b = sorter_.take(left)) return b;
     }
     region_ = lists.enter();
-    if (region_ != k_no_region) continue;
-    return sorter_.entries() >= lists.least_entries() ? sorter_.take_next() : nullptr;
+    if (region_ == k_no_region) break;
   }
+  if (region_ != k_no_region)
+    if (work_buf* b = lists.try_take(region_)) return b;
+  return sorter_.entries() >= lists.least_entries() ? sorter_.take_next() : nullptr;
 }
 
 // Objects of over 512 bytes, which have no masks.

@@ -22,12 +22,12 @@ constexpr unsigned k_least_shift = 21;
 
 // ---- lists ----------------------------------------------------------------------------------------------------------
 
-void region_lists::fit(std::size_t heap_bytes, const sorting_limits& limits) noexcept {
+void region_lists::fit(std::size_t committed, std::size_t live, const sorting_limits& limits) noexcept {
   CAIRN_ASSERT(empty(), "regions are changed while there are candidates in them");
   shift_ = k_least_shift;
-  while (heap_bytes >> shift_ >= k_regions) ++shift_;
+  while (committed >> shift_ >= k_regions) ++shift_;
   limits_ = limits;
-  sorts_ = heap_bytes >= limits.heap_bytes;
+  sorts_ = live >= limits.live_bytes;
 }
 
 std::uintptr_t region_lists::start_of(std::uint32_t region) const noexcept {

@@ -42,7 +42,7 @@ inline constexpr std::uint32_t k_no_region = ~std::uint32_t{0};
 
 // When markers sort.
 struct sorting_limits {
-  std::size_t heap_bytes = 64 << 20;  // of smaller heaps the TLB covers most
+  std::size_t live_bytes = 64 << 20;  // of smaller heaps the TLB covers most
   std::ptrdiff_t spilled = 256;  // buffers that a marker has given to the pool and not taken back: 64 K entries
   std::size_t least_entries = 8'192;  // left with a marker that sorts, when no list has any: below, it stops
   static constexpr sorting_limits always() noexcept { return {0, PTRDIFF_MIN, 1}; }
@@ -50,9 +50,9 @@ struct sorting_limits {
 
 class region_lists {
  public:
-  // For the next mark: regions of a size with which there are enough of them. No buffer is in any list, and nobody
-  // marks.
-  void fit(std::size_t heap_bytes, const sorting_limits& limits = {}) noexcept;
+  // For the next mark, of a heap of so many bytes, `live` of which are in use: regions of a size with which there are
+  // enough of them. No buffer is in any list, and nobody marks.
+  void fit(std::size_t committed, std::size_t live, const sorting_limits& limits = {}) noexcept;
   // Whether a marker sorts from now on that has given away so many buffers more than it took.
   bool is_crowded(std::ptrdiff_t spilled) const noexcept { return sorts_ && spilled >= limits_.spilled; }
   // The same for one that comes to where others sort.

@@ -101,9 +101,12 @@ bool scouts(scout& ahead) noexcept {
 work_buf* work_pool::wait_for_work(scout* ahead) noexcept {
   // Some 20 us. Who waits for less does not wait for somebody who follows a list.
   constexpr unsigned k_spins_before_scouting = 8;
+  constexpr unsigned k_turns = 100;
   // From here on the caller has no entry in hand.
-  for (unsigned spins = 0;;) {
+  for (unsigned spins = 0, turns = 0;; ++turns) {
     if (work_buf* b = try_take_full()) return b;
+    // What has_full() promised somebody may be just putting or taking, who waits for a processor.
+    if (turns > k_turns) heap::yield_cpu();
     heap::maybe_delay("pool.idle");
     if (!change_unless_finished(round::k_idle)) return nullptr;
     // A worker that is busy is inside an object or about to share: microseconds.

@@ -178,7 +178,7 @@ TEST(RegionLists, TheFullestComesFirstAndWhereSomebodyIsLast) {
 TEST(RegionLists, RegionsGrowWithTheHeap) {
   auto lists = std::make_unique<region_lists>();
   for (std::size_t bytes : {std::size_t{64} << 20, std::size_t{4} << 30, std::size_t{100} << 30}) {
-    lists->fit(bytes);
+    lists->fit(bytes, bytes);
     EXPECT_LT(bytes >> lists->shift(), k_regions);
     EXPECT_TRUE(lists->shift() == 21 || bytes >> (lists->shift() - 1) >= k_regions);
   }
@@ -187,12 +187,12 @@ TEST(RegionLists, RegionsGrowWithTheHeap) {
 TEST(RegionLists, SmallHeapsAreNotSorted) {
   auto lists = std::make_unique<region_lists>();
   EXPECT_FALSE(lists->is_crowded(1'000'000)) << "before it is known how large the heap is";
-  lists->fit(1 << 20);
+  lists->fit(1 << 30, 1 << 20);
   EXPECT_FALSE(lists->is_crowded(1'000'000));
-  lists->fit(1 << 30);
+  lists->fit(1 << 30, 1 << 28);
   EXPECT_FALSE(lists->is_crowded(10));
   EXPECT_TRUE(lists->is_crowded(1'000'000));
-  lists->fit(1 << 20, sorting_limits::always());
+  lists->fit(1 << 30, 1 << 20, sorting_limits::always());
   EXPECT_TRUE(lists->is_crowded(-1'000'000));
 }
 
@@ -271,7 +271,7 @@ class SortingMarker : public testing::Test {
   static constexpr std::size_t k_knots = 5'000;
   void SetUp() override {
     knots_ = make_knots(k_knots);
-    pool_.regions().fit(cairn::heap::g_space.committed.load(), sorting_limits::always());
+    pool_.regions().fit(cairn::heap::g_space.committed.load(), 0, sorting_limits::always());
   }
   void TearDown() override {
     for (const knot* k : knots_) {
