@@ -98,9 +98,9 @@ void marker::stop_sorting() noexcept {
   spilled_ = 0;
 }
 
-// The next buffer of the region at hand or, when there is none, of the fullest; then what has not filled a buffer. Null:
-// there is too little for it to be worth it. What a count promises somebody may be just putting or taking: that is not
-// waited for, since the kernel may have given his processor to others.
+// The next buffer of the region at hand or, when there is none, of the fullest; then what has not filled a buffer.
+// Null: there is too little for it to be worth it. What a count promises somebody may be just putting or taking: that
+// is not waited for, since the kernel may have given his processor to others.
 work_buf* marker::next_sorted() noexcept {
   region_lists& lists = pool_.regions();
   for (int entered = 0; entered < 2; ++entered) {
@@ -401,8 +401,8 @@ std::size_t marker::move_out(std::size_t n) noexcept {
   return moved;
 }
 
-// The stack's end is reached: if more than half of it is in use, the older half of that goes to the pool; the rest moves
-// down. False: not all of the half could go.
+// The stack's end is reached: if more than half of it is in use, the older half of that goes to the pool; the rest
+// moves down. False: not all of the half could go.
 bool marker::try_spill() noexcept {
   const std::size_t have = hi_ - lo_;
   std::size_t want = have > k_deep ? have / 2 : 0;  // else moving it is enough
