@@ -12,7 +12,8 @@
 // A quantum is k_quantum_ns, and longer the more is owed, up to k_most_quantum_ns. Short ones, for the kernel's
 // clock ticks 250 times a second, which takes 20 to 25 us with cold caches: of slices of 10 us one in 400 has a
 // tick in it, of slices of 3 us one in 1300. Longer ones for debts that stay: where an object takes more than a
-// short one pays for, as objects of 1 KiB may beside a large heap, the debt grows to where the quantum does.
+// short one pays for, as objects of 1 KiB may beside a large heap, the debt grows to where the quantum does. Past the
+// goal they are long.
 //
 // What one refill costs is bounded so; that the heap does not outgrow its goal all the same comes from the
 // other end: a thread that could not pay within its quantum gets half as much memory at the next refill, down
@@ -138,6 +139,7 @@ void spin_for_work(std::uint64_t until) noexcept {
 
 // Who owes.
 std::uint64_t quantum_of(const sched::m& self) noexcept {
+  if (is_past_goal()) return k_most_quantum_ns;
   const auto more = static_cast<std::uint64_t>(-self.assist_credit / k_bytes_per_ns);
   return std::min(k_quantum_ns + more, k_most_quantum_ns);
 }

@@ -32,12 +32,13 @@
 //
 // Nor does a word need a shade whose slot is not allocated at the look: it leads to no object. Not to one that was made
 // before: its bit was set before its address was known to anybody, this thread has the address from there, in that
-// order (after_pointers), and no bit is cleared until the cycle is over, for whatever sweeps has done so by the end of
-// H1. If the slot is allocated afterwards, the word is a stale one, that leads to the new object by chance, and whoever
-// is given the slot has the address from the allocator: either births were black to him, then its bit is set together
-// with a mark; or his section began before they were, then he has not been scanned yet, his stack holds the object, or
-// the insertion part has shaded it, and what is left of the run is marked when he is (concurrent.h). The marker drops
-// such words too, but later: a chance more that the slot has become an object, which would be kept for nothing.
+// order (after_pointers), and no bit is cleared until the cycle is over: whatever sweeps has done so by the end of H1,
+// and who gives back slots or a large object at once looks at the flags first, in a section, for which H1 waits. If the
+// slot is allocated afterwards, the word is a stale one, that leads to the new object by chance, and whoever is given
+// the slot has the address from the allocator: either births were black to him, then its bit is set together with a
+// mark; or his section began before they were, then he has not been scanned yet, his stack holds the object, or the
+// insertion part has shaded it, and what is left of the run is marked when he is (concurrent.h). The marker drops such
+// words too, but later: a chance more that the slot has become an object, which would be kept for nothing.
 //
 // A thread that is not attached is reached by no handshake. What it stores is handed over at once; between its store
 // and that nothing protects it. Threads that use managed pointers are attached (gc_ptr.h says so).

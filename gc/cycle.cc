@@ -249,12 +249,12 @@ void begin_cycle(cycle& c, cycle_reason reason) {
   g_limited.assist_ns = 0;
   c.record.heap_at_start = r.pace.live.load(std::memory_order_relaxed);
   c.record.heap_goal = r.pace.goal.load(std::memory_order_relaxed);
-  r.work.reserve();
   // With random delays each other cycle sorts all it can, as else only large heaps do.
   const bool always = heap::delays.permille.load(std::memory_order_relaxed) != 0 &&
                       r.count.cycles.load(std::memory_order_relaxed) % 2 != 0;
   r.work.regions().fit(heap::g_space.committed.load(std::memory_order_relaxed), c.record.heap_at_start,
                        always ? sorting_limits::always() : sorting_limits{});
+  r.work.reserve();
   r.specials.reserve();
   if (!stops_the_world()) guests::prepare();
   // A cycle that turned out to be worth it has asked for them; of a large heap, and of many stacks, that is known

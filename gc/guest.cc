@@ -100,7 +100,7 @@ guest::~guest() {
   sched::runtime_section section(self_);
   marking& mark = rt().mark;
   if (marker* const m = lent_.m) {
-    if (!rt().work.has_full()) m->try_flush();  // for workers that have nothing left; the rest stays here
+    if (!rt().work.has_full()) m->share();  // for workers that have nothing left; the rest stays here
     mark.guest_marked.fetch_add(m->bytes_marked, std::memory_order_relaxed);
     mark.scanned.fetch_add(m->bytes_scanned, std::memory_order_relaxed);
     give_marker(lent_);

@@ -336,7 +336,10 @@ bool marker::drain(std::size_t objects, std::size_t bytes) noexcept {
     if ((++batches & 1) == 0) between_objects();
     if constexpr (!waits) {
       if (done >= objects || bytes_scanned - scanned_before >= bytes) {
-        if (!has_work()) stop_scouting();
+        if (!has_work()) {
+          stop_scouting();
+          stop_sorting();
+        }
         return true;
       }
     }
@@ -436,7 +439,8 @@ bool marker::try_flush() noexcept {
   stop_sorting();
   sorter_.hand_over();
   for (unsigned which = 0; which < 2; ++which) {
-    if (n_grey_[which] != 0 && hi_ + 64 * k_batch > k_stack && !try_spill()) return false;
+    if (n_grey_[which] == 0) continue;
+    if (hi_ + 64 * k_batch > k_stack && !try_spill()) return false;
     scan_batch(which);
   }
   while (hi_ > lo_)

@@ -94,6 +94,8 @@ class marker {
   void drain_shared() noexcept;
   // Beside the program, waiting for nobody. Stops early, true, after `objects` or `bytes` of scanning.
   bool drain_beside(std::size_t objects, std::size_t bytes) noexcept;
+  // Gives the pool a buffer of what it has, if it has so much.
+  void share() noexcept;
   // Hands what is left to the pool. False: there is no memory for work buffers, and the rest is still here.
   bool try_flush() noexcept;
   // The same where there is no way to go on without.
@@ -139,7 +141,6 @@ class marker {
   void scan_oblet(std::uintptr_t at) noexcept;
   bool try_spill() noexcept;
   void spill() noexcept;
-  void share() noexcept;
   bool take_more() noexcept;
   bool put_above(work_buf* b) noexcept;
   std::size_t move_out(std::size_t n) noexcept;

@@ -53,6 +53,8 @@ class region_lists {
   // For the next mark, of a heap of so many bytes, `live` of which are in use: regions of a size with which there are
   // enough of them. No buffer is in any list, and nobody marks.
   void fit(std::size_t committed, std::size_t live, const sorting_limits& limits = {}) noexcept;
+  // The heap is large enough for it.
+  bool may_sort() const noexcept { return sorts_; }
   // Whether a marker sorts from now on that has given away so many buffers more than it took.
   bool is_crowded(std::ptrdiff_t spilled) const noexcept { return sorts_ && spilled >= limits_.spilled; }
   // The same for one that comes to where others sort.

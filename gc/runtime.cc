@@ -127,6 +127,7 @@ void leave_no_gc_scopes(unsigned n) noexcept {
 void on_attach(sched::m& self) noexcept {
   self.assist_credit = 0;
   self.black_bytes = 0;
+  self.used = {};  // the last thread's
   scan_self(self);
 }
 

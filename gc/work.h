@@ -71,12 +71,15 @@ static_assert(sizeof(work_buf::entries) == sizeof(work_buf::offsets));
 // graph may fill 400 buffers in a millisecond, and the thread may be kept waiting for its processor for some of these;
 // so when many are in use there are as many more, up to 8 MiB.
 inline constexpr std::size_t k_spare_buffers = 256, k_most_spare_buffers = 4096;
+// A marker that begins to sort takes one for each region that it meets.
+inline constexpr std::size_t k_spare_to_sort = 512;
 
 class work_pool {
  public:
   // At depth 0: so many as are in use can be taken without asking the system, within these bounds.
   void reserve() noexcept {
-    records_.reserve(std::clamp(records_.in_use(), k_spare_buffers, k_most_spare_buffers));
+    const std::size_t least = regions_.may_sort() ? k_spare_to_sort : k_spare_buffers;
+    records_.reserve(std::clamp(records_.in_use(), least, k_most_spare_buffers));
   }
 
   // An empty buffer; null when the system gives no memory.
