@@ -32,6 +32,7 @@
 // The CPU limiter (gc/pacer.h) turns assists off, and what is allocated meanwhile is not charged: then a program that
 // would do nothing but mark grows instead.
 #include <algorithm>
+#include <utility>
 
 #include "gc/cycle.h"
 #include "gc/guest.h"
@@ -121,7 +122,7 @@ bool pay_until(sched::m& self, std::uint64_t until) noexcept {
   const auto debt = static_cast<std::ptrdiff_t>(static_cast<double>(-self.assist_credit) * per_byte) + 1;
   credit(self, static_cast<std::size_t>(take_credit(debt)));
   if (!owes(self)) return true;
-  guest a(self);
+  guest a(self, for_whom::itself);
   while (const std::size_t work = a.piece()) {
     credit(self, work);
     if (self.assist_credit >= 0 || now_ns() >= until) return true;
@@ -150,29 +151,35 @@ void sleep_for_others(sched::m& self) {
   sched::in_safe_state(self, [&] { sched::futex_wait(never, 0, sched::now_ns() + k_sleep_ns); });
 }
 
+void count_time(std::uint64_t ns) noexcept { rt().mark.assist_ns.fetch_add(ns, std::memory_order_relaxed); }
+
+// In lumps, as in gc/share.cc.
+void count_time_later(sched::m& self, std::uint64_t ns) noexcept {
+  constexpr std::uint64_t k_lump_ns = 20'000;
+  self.assist_ns += ns;
+  if (self.assist_ns >= k_lump_ns) count_time(std::exchange(self.assist_ns, 0));
+}
+
 [[gnu::noinline, gnu::cold]] void pay_slow(sched::m& self, std::size_t wanted) {
   marking& mark = rt().mark;
   sched::slice_stopwatch watch(self);
   std::uint64_t counted = watch.began();
   mark.keep_pace(counted);
-  // As it goes: the cycle may end, and be reckoned up, while this thread waits.
-  auto count_time = [&] {
-    const std::uint64_t now = now_ns();
-    mark.assist_ns.fetch_add(now - counted, std::memory_order_relaxed);
-    counted = now;
-  };
   if (!pay_until(self, counted + quantum_of(self)) && owes(self) && is_past_goal()) {
     spin_for_work(watch.began() + k_most_ns);
     pay_until(self, watch.began() + k_most_ns);
   }
-  count_time();
   while (wanted > k_large_bytes && owes(self) && is_far_past_goal()) {
-    if (!pay_until(self, counted + k_most_quantum_ns)) sleep_for_others(self);
-    count_time();
+    if (!pay_until(self, now_ns() + k_most_quantum_ns)) sleep_for_others(self);
+    // As it goes: the cycle may end, and be reckoned up, while this thread waits.
+    const std::uint64_t now = now_ns();
+    count_time(now - std::exchange(counted, now));
   }
   self.most_run_bytes = owes(self) ? std::max(self.most_run_bytes / 2, k_least_run_bytes)
                                    : std::min(self.most_run_bytes * 2, heap::k_most_run_bytes);
-  rt().count.note(pause_kind::assist, watch.stop());
+  const heap::interval took = watch.stop();
+  count_time_later(self, watch.began() + took.ns - counted);
+  rt().count.note_slice(self.lent_last, took);
 }
 
 }  // namespace

@@ -19,7 +19,7 @@
 // yet, and will see it, or holds `old` and `value` in registers, and every asynchronous handshake shades these.
 //
 // Shading is deferred: the two words go into the thread's buffer of 128, and a full buffer goes to the markers as a
-// whole. The mutator never marks. The cycle ends when a handshake that empties all buffers brings nothing new.
+// whole. The barrier marks nothing of that. The cycle ends when a handshake that empties all buffers brings nothing new.
 //
 // What is marked needs no shade: whoever set the mark scans it, or it was born marked. Most stores of a cycle
 // find that, and end with it: 4 ns instead of 10. A mark may be believed from the end of H1 on; until then
@@ -45,11 +45,13 @@
 #include "gc/barrier.h"
 
 #include <atomic>
+#include <cerrno>
 #include <cstring>
 #include <utility>
 
 #include "gc/ptrcheck.h"
 #include "gc/runtime.h"
+#include "gc/share.h"
 #include "heap/fatal.h"
 #include "heap/mheap.h"
 #include "heap/private.h"
@@ -195,6 +197,31 @@ namespace {
 
 }  // namespace
 
+namespace {
+
+// Until the thread looks at the clock. No goroutine's: a look too early or too late is none the worse.
+[[gnu::tls_model("initial-exec")]] thread_local int t_stores_left = 0;
+
+// Who stores many pointers and allocates nothing has a processor, too, whose part of the marking is due (gc/share.h).
+// Not within a section: who is in the middle of the runtime, perhaps with a lock, goes on.
+[[gnu::noinline, gnu::cold]] void take_part() noexcept {
+  constexpr int k_stores = 64;  // from one look to the next: half a nanosecond a store
+  t_stores_left = k_stores;
+  sched::m* self = sched::current();
+  if (self == nullptr || self->depth.load(std::memory_order_relaxed) != 0) return;
+  const int error = errno;  // a store of a pointer changes nothing else
+  gc::shares::pay(*self);
+  errno = error;
+}
+
+// After a store that has nothing to tell.
+[[gnu::always_inline]] inline void count_store() noexcept {
+  if (--t_stores_left < 0) [[unlikely]]
+    take_part();
+}
+
+}  // namespace
+
 void barrier_slow(const void* slot, const void* old, const void* value, const char* type) noexcept {
   const void* kept = old;
   asm volatile("" : "+r"(kept));  // no compiler derives it from what the look below computes of `old`
@@ -202,7 +229,7 @@ void barrier_slow(const void* slot, const void* old, const void* value, const ch
   // All stacks are black and nothing is to be checked: the frequent case.
   if (__atomic_load_n(&cairn_barrier_flags, __ATOMIC_RELAXED) == gc::k_marking && gc::is_no_news(old))
       [[likely]]
-    return;
+    return count_store();
   store_watched(slot, kept, value, type);
 }
 

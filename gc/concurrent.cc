@@ -30,9 +30,9 @@ void set_phase(phase p) noexcept {
   sched::futex_wake(rt().mark.phase_word, INT32_MAX);  // see await_start
 }
 
-// All bytes marked so far by anybody: changes whenever something white was marked.
+// All bytes marked so far by anybody, behind the closed door: changes whenever something white was marked.
 std::size_t all_marked(const marker& m) noexcept {
-  return m.bytes_marked + helpers::bytes_marked() + rt().mark.guest_marked.load(std::memory_order_acquire);
+  return m.bytes_marked + helpers::bytes_marked() + guests::bytes_marked();
 }
 
 // ---- what threads do in the handshakes -----------------------------------------------------------------------------
@@ -118,7 +118,7 @@ void start_pace(cycle& c) noexcept {
                            std::memory_order_relaxed);
   mark.scanned.store(0, std::memory_order_relaxed);
   mark.credit.store(0, std::memory_order_relaxed);
-  mark.guest_marked.store(0, std::memory_order_relaxed);
+  guests::begin_cycle();
   mark.assist_ns.store(0, std::memory_order_relaxed);
   mark.black_bytes.store(0, std::memory_order_relaxed);
   mark.longest_pause_ns.store(0, std::memory_order_relaxed);

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <new>
+#include <utility>
 
 #include "gc/runtime.h"
 #include "gc/vectors.h"
@@ -17,96 +18,163 @@
 namespace cairn::gc {
 namespace {
 
-constexpr std::size_t k_turn_objects = 32, k_turn_bytes = 4 << 10;
+constexpr std::size_t k_turn_objects = 40, k_turn_bytes = 4 << 10;
+constexpr std::size_t k_publish_bytes = 16 << 10;
 
-// Markers for guests, as many as can run at a time, each with a place of its own: there when it is free, null while a
-// thread has it. Without a lock, whose holder the kernel may have taken off its processor. They keep the grey objects
-// that a guest leaves behind, for the next one: handing them to the pool and taking others from it each time costs
-// some ten turns at the pool.
+// Where a marker is while it is free; null: a thread has it. All else is that thread's, or the cycle's, as the marker
+// itself is: `marker` is taken with acquire and given back with release.
+struct alignas(64) place {
+  std::atomic<marker*> free{nullptr};
+  std::atomic<bool> has_work{false};  // what was left in it; read by anybody, as a hint
+  std::size_t scanned = 0;            // not yet in marking::scanned, nor in its credit
+  std::size_t credit = 0;
+};
+
+// Markers for guests, as many as can run at a time, each with a place of its own. Without a lock, whose holder the
+// kernel may have taken off its processor. They keep the grey objects that a guest leaves behind, for the next one:
+// handing them to the pool and taking others from it each time costs some ten turns at the pool.
+//
+// A thread comes for two microseconds, and mostly to the place that it had last. So what it does each time is done to
+// the lines of that place, which no other processor has: that somebody is inside is said by the place, which
+// is empty, and bytes are reported to all when they are many.
 struct marker_pool {
-  std::atomic<marker*> places[64] = {};
+  place places[64];
   std::atomic<unsigned> made{0};  // Places in use, the first ones. Written under the cycle lock.
-  // Of the free ones; too many for a moment, never too few: raised before the marker is back, lowered after it was
-  // taken. Read as a hint by who looks for work.
+  // Of markers that were given back with work and not yet without: too many for a moment, never too few, for it
+  // is raised before the marker is back.
   std::atomic<unsigned> with_work{0};
 };
 CAIRN_PRIVATE constinit marker_pool g_pool;
 
-// One with work, if there is any; another one, if `any_will_do`.
-lent_marker try_take_marker(unsigned first, bool any_will_do) noexcept {
-  const unsigned n = g_pool.made.load(std::memory_order_relaxed);
+unsigned made() noexcept { return g_pool.made.load(std::memory_order_relaxed); }
+
+// Sequentially consistent: with the look at the door that follows, against close_door. Reading first keeps the line
+// where it is. Acquire: pairs with give_back.
+marker* try_take(place& at) noexcept {
+  if (at.free.load(std::memory_order_relaxed) == nullptr) return nullptr;
+  return at.free.exchange(nullptr, std::memory_order_seq_cst);
+}
+
+// Nobody else writes to the place: it is empty for as long as its marker is away.
+void give_back(place& at, marker* m) noexcept {
+  heap::maybe_delay("guest.give");
+  at.free.store(m, std::memory_order_release);
+}
+
+bool has_free_work(const place& at) noexcept {
+  return at.has_work.load(std::memory_order_relaxed) && at.free.load(std::memory_order_relaxed) != nullptr;
+}
+
+bool any_free_work() noexcept {
+  if (g_pool.with_work.load(std::memory_order_relaxed) == 0) return false;
+  for (unsigned i = 0, n = made(); i < n; ++i)
+    if (has_free_work(g_pool.places[i])) return true;
+  return false;
+}
+
+// The first one from `first` on, with work if that is wanted.
+lent_marker try_take_marker(unsigned first, bool with_work) noexcept {
+  const unsigned n = made();
   for (unsigned k = 0; k < n; ++k) {
-    const unsigned i = (first + k) % n;
-    if (g_pool.places[i].load(std::memory_order_relaxed) == nullptr) continue;
-    // Acquire: pairs with give_marker.
-    marker* m = g_pool.places[i].exchange(nullptr, std::memory_order_acquire);
-    if (m == nullptr) continue;
-    if (m->has_work()) {
-      g_pool.with_work.fetch_sub(1, std::memory_order_relaxed);
-      return {m, i};
-    }
-    if (any_will_do) return {m, i};
-    heap::maybe_delay("guest.put_back");
-    g_pool.places[i].store(m, std::memory_order_release);
+    const unsigned i = first + k < n ? first + k : (first + k) % n;
+    place& at = g_pool.places[i];
+    if (with_work && !has_free_work(at)) continue;
+    if (marker* m = try_take(at)) return {m, i};
   }
   return {};
 }
 
-// The one that the thread had last, if it can be had: its stack is in the processor's cache.
+// The one that the thread had last, if it can be had: its stack is in the processor's cache. Another one only if there
+// is work in that and nowhere else.
 lent_marker take_marker(sched::m& self) noexcept {
   lent_marker lent;
-  if (g_pool.with_work.load(std::memory_order_relaxed) != 0) lent = try_take_marker(self.lent_last, false);
-  if (lent.m == nullptr) lent = try_take_marker(self.lent_last, true);
+  const bool is_enough = self.lent_last < made() && has_free_work(g_pool.places[self.lent_last]);
+  if (!is_enough && !rt().work.has_full() && any_free_work()) lent = try_take_marker(self.lent_last, true);
+  if (lent.m == nullptr) lent = try_take_marker(self.lent_last, false);
   if (lent.m != nullptr) self.lent_last = lent.place;
   return lent;
 }
 
-// Nobody else writes to the place: it is null for as long as its marker is away.
+void publish(place& at) noexcept {
+  marking& mark = rt().mark;
+  mark.scanned.fetch_add(std::exchange(at.scanned, 0), std::memory_order_relaxed);
+  if (at.credit != 0) mark.add_credit(std::exchange(at.credit, 0));
+}
+
 void give_marker(lent_marker back) noexcept {
-  if (back.m->has_work()) g_pool.with_work.fetch_add(1, std::memory_order_relaxed);
-  heap::maybe_delay("guest.give");
-  g_pool.places[back.place].store(back.m, std::memory_order_release);
+  place& at = g_pool.places[back.place];
+  if (const bool has = back.m->has_work(); has != at.has_work.load(std::memory_order_relaxed)) {
+    at.has_work.store(has, std::memory_order_relaxed);
+    g_pool.with_work.fetch_add(has ? 1 : -1u, std::memory_order_relaxed);
+  }
+  give_back(at, back.m);
+}
+
+// Each marker in turn, by who runs the cycle, behind the closed door: who takes one there gives it back at once, and
+// does nothing with it.
+template <class F>
+void with_each(F&& f) noexcept {
+  for (unsigned i = 0, n = made(); i < n; ++i) {
+    place& at = g_pool.places[i];
+    marker* m = at.free.exchange(nullptr, std::memory_order_seq_cst);
+    for (unsigned spins = 0; m == nullptr; m = at.free.exchange(nullptr, std::memory_order_seq_cst)) {
+      heap::cpu_relax();
+      if (++spins > 100) heap::yield_cpu();
+    }
+    f(at, *m);
+    give_back(at, m);
+  }
 }
 
 bool door_is_open() noexcept { return rt().mark.door_open.load(std::memory_order_seq_cst); }
 
 // Where the system has no memory to hand over the rest it is marked here, a piece at a time.
-void finish_left(marker& m) noexcept {
-  marking& mark = rt().mark;
-  m.bytes_marked = m.objects_marked = m.bytes_scanned = 0;
+void finish_left(place& at, marker& m) noexcept {
+  const std::size_t before = m.bytes_scanned;
   for (bool more = true; more;) {
     sched::runtime_section section;
     more = !m.try_flush() && m.drain_beside(k_turn_objects, k_turn_bytes);
   }
-  mark.guest_marked.fetch_add(m.bytes_marked, std::memory_order_relaxed);
-  mark.scanned.fetch_add(m.bytes_scanned, std::memory_order_relaxed);
+  at.scanned += m.bytes_scanned - before;
+  at.has_work.store(false, std::memory_order_relaxed);
 }
 
 }  // namespace
 
-bool guest::any_work() noexcept {
-  return g_pool.with_work.load(std::memory_order_relaxed) != 0 || rt().work.has_full();
+bool guest::any_work() noexcept { return rt().work.has_full() || any_free_work(); }
+
+bool guest::is_anybody_inside() noexcept {
+  for (unsigned i = 0, n = made(); i < n; ++i)
+    if (g_pool.places[i].free.load(std::memory_order_relaxed) == nullptr) return true;
+  return false;
 }
 
-guest::guest(sched::m& self) noexcept : self_(self) {
+guest::guest(sched::m& self, for_whom whom) noexcept : self_(self), whom_(whom) {
   sched::runtime_section section(self_);
-  rt().mark.guests_inside.fetch_add(1, std::memory_order_seq_cst);
-  if (!any_work()) rt().work.ask();
-  else if (door_is_open()) lent_ = take_marker(self_);
-  if (marker* const m = lent_.m) m->bytes_marked = m->objects_marked = m->bytes_scanned = 0;
+  if (!any_work()) {
+    rt().work.ask();
+    return;
+  }
+  if (!rt().mark.door_open.load(std::memory_order_relaxed)) return;
+  lent_ = take_marker(self_);
+  if (lent_.m == nullptr) return;
+  heap::maybe_delay("guest.door");
+  if (!door_is_open()) give_back(g_pool.places[lent_.place], std::exchange(lent_.m, nullptr));
+  else scanned_before_ = lent_.m->bytes_scanned;
 }
 
 guest::~guest() {
+  marker* const m = lent_.m;
+  if (m == nullptr) return;
   sched::runtime_section section(self_);
-  marking& mark = rt().mark;
-  if (marker* const m = lent_.m) {
-    if (!rt().work.has_full()) m->share();  // for workers that have nothing left; the rest stays here
-    mark.guest_marked.fetch_add(m->bytes_marked, std::memory_order_relaxed);
-    mark.scanned.fetch_add(m->bytes_scanned, std::memory_order_relaxed);
-    give_marker(lent_);
-  }
-  forget_vectors();                                            // last: to hand over is to mark, too
-  mark.guests_inside.fetch_sub(1, std::memory_order_seq_cst);  // with the cycle's look at it
+  if (!rt().work.has_full()) m->share();  // for workers that have nothing left; the rest stays here
+  place& at = g_pool.places[lent_.place];
+  const std::size_t scanned = m->bytes_scanned - scanned_before_;
+  at.scanned += scanned;
+  if (whom_ == for_whom::all) at.credit += scanned;
+  if (at.scanned >= k_publish_bytes) publish(at);
+  forget_vectors();  // to hand over is to mark, too
+  give_marker(lent_);
 }
 
 std::size_t guest::piece() noexcept {
@@ -123,26 +191,34 @@ namespace guests {
 
 void open_door() noexcept { rt().mark.door_open.store(true, std::memory_order_seq_cst); }
 
+void begin_cycle() noexcept {
+  with_each([](place& at, marker& m) {
+    m.bytes_marked = m.objects_marked = m.bytes_scanned = 0;
+    at.scanned = at.credit = 0;
+  });
+}
+
 void close_door() noexcept {
-  marking& mark = rt().mark;
-  mark.door_open.store(false, std::memory_order_seq_cst);
-  for (unsigned spins = 0; mark.guests_inside.load(std::memory_order_seq_cst) != 0; ++spins) {
-    heap::cpu_relax();
-    if (spins > 100) heap::yield_cpu();
-  }
+  rt().mark.door_open.store(false, std::memory_order_seq_cst);
+  heap::maybe_delay("guest.close");
+  with_each([](place& at, marker&) { publish(at); });
 }
 
 bool collect_left() noexcept {
   bool any = false;
-  // All are in their places: nobody assists. Acquire: pairs with give_marker.
-  for (unsigned i = 0, n = g_pool.made.load(std::memory_order_relaxed); i < n; ++i) {
-    marker& m = *g_pool.places[i].load(std::memory_order_acquire);
-    if (!m.has_work()) continue;
+  with_each([&any](place& at, marker& m) {
+    if (!m.has_work()) return;
     any = true;
-    finish_left(m);
-  }
+    finish_left(at, m);
+  });
   g_pool.with_work.store(0, std::memory_order_relaxed);
   return any;
+}
+
+std::size_t bytes_marked() noexcept {
+  std::size_t bytes = 0;
+  with_each([&bytes](place&, marker& m) { bytes += m.bytes_marked; });
+  return bytes;
 }
 
 void prepare() {
@@ -150,7 +226,7 @@ void prepare() {
   for (unsigned n = g_pool.made.load(std::memory_order_relaxed); n < wanted; ++n) {
     auto* m = new (std::nothrow) marker(rt().work);
     if (m == nullptr) return;  // fewer assist at a time
-    g_pool.places[n].store(m, std::memory_order_release);
+    give_back(g_pool.places[n], m);
     g_pool.made.store(n + 1, std::memory_order_relaxed);
   }
 }

@@ -44,8 +44,6 @@ struct marking {
 
   // ---- assists. The door is closed while the cycle looks whether marking is over; see gc/guest.h.
   std::atomic<bool> door_open{false};
-  std::atomic<unsigned> guests_inside{0};
-  std::atomic<std::size_t> guest_marked{0};  // bytes; added to before `guests_inside` is lowered
   std::atomic<std::uint64_t> assist_ns{0};
 
   // Bytes born marked in this cycle, by threads that have given their count.

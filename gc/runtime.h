@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 
 #include "cairn/gc.h"
 #include "gc/histogram.h"
@@ -77,6 +78,13 @@ struct counters {
   // By kind; those during which the kernel took the thread off its processor apart.
   histogram_recorder interruptions[pause_kind_count], switched[pause_kind_count];
 
+  // More of assists: their threads come every few microseconds, each to an entry of its own.
+  histogram_recorder slices[8];
+
+  void note_slice(unsigned place, sched::stopwatch::interval took) noexcept {
+    if (took.switched) return note(pause_kind::assist, took);
+    slices[place % std::size(slices)].add(took.ns);
+  }
   // Any thread, in a signal handler too.
   void note(pause_kind kind, sched::stopwatch::interval took) noexcept {
     (took.switched ? switched : interruptions)[static_cast<std::size_t>(kind)].add(took.ns);

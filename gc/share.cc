@@ -23,10 +23,13 @@
 namespace cairn::gc::shares {
 namespace {
 
+constexpr std::int64_t k_part = 4;  // of each processor's time one
 // Longer: more of the slices meet a tick of the kernel's clock, which takes longer than they do. Shorter: coming and
-// going, some 600 ns, weighs more. A slice is longer by a part of what is due, so that who comes seldom keeps up.
+// going, some 400 ns, weighs more. A slice is longer by a part of what is due, so that who comes seldom keeps up.
 constexpr std::int64_t k_slice_ns = 2'000, k_most_slice_ns = 10'000, k_due_part = 256;
 constexpr std::int64_t k_look_ns = 2'000'000;
+// What is due and was not taken, by more than this: those who come take what others should have.
+constexpr std::int64_t k_others_ns = 200'000;
 // What is due and was not taken, by more than this: the collector's thread takes it.
 constexpr std::int64_t k_lag_ns = 1'000'000;
 constexpr std::int64_t k_own_slice_ns = 50'000, k_own_gap_ns = 50'000;
@@ -35,7 +38,7 @@ struct state {
   std::atomic<bool> open{false};           // slices are to be taken; relaxed: late by a refill
   std::atomic<std::uint64_t> since{0};     // of what is due; written by the collector's thread
   std::atomic<std::int64_t> spent{0};      // of that, ns
-  std::atomic<std::uint64_t> in_cycle{0};  // ns
+  std::atomic<std::int64_t> in_cycle{0};   // ns, by threads of the program
   std::atomic<std::uint32_t> no_work{0};   // raised by who finds none; the collector's thread sleeps on it
   std::atomic<std::uint64_t> looked{0};    // when threads were counted
   std::uint64_t left = 0;                  // when leave_to_program returned; owner: who runs the cycle
@@ -44,7 +47,7 @@ CAIRN_PRIVATE constinit state g_state;
 
 std::int64_t due(std::uint64_t now) noexcept {
   const auto elapsed = static_cast<std::int64_t>(now - g_state.since.load(std::memory_order_relaxed));
-  return elapsed * max_procs() / 4 - g_state.spent.load(std::memory_order_relaxed);
+  return elapsed * max_procs() / k_part - g_state.spent.load(std::memory_order_relaxed);
 }
 
 // Once: until the collector's thread has come, for which it may have to wait for a processor, nobody need look again.
@@ -56,15 +59,10 @@ void tell_there_is_no_work() noexcept {
   sched::futex_wake(g_state.no_work, 1);
 }
 
-void count(std::uint64_t ns) noexcept {
-  g_state.spent.fetch_add(static_cast<std::int64_t>(ns), std::memory_order_relaxed);
-  g_state.in_cycle.fetch_add(ns, std::memory_order_relaxed);
-}
-
 // Returns the bytes scanned.
 std::size_t mark_until(sched::m& self, std::uint64_t until) noexcept {
   std::size_t scanned = 0;
-  guest a(self);
+  guest a(self, for_whom::all);
   while (const std::size_t bytes = a.piece()) {
     scanned += bytes;
     if (now_ns() >= until) break;
@@ -72,19 +70,26 @@ std::size_t mark_until(sched::m& self, std::uint64_t until) noexcept {
   return scanned;
 }
 
-[[gnu::noinline, gnu::cold]] void take_slice(sched::m& self, std::int64_t due_ns) {
+// In lumps: the lines of the counts go from one processor to the other with each.
+void count(sched::m& self, std::uint64_t ns) noexcept {
+  constexpr std::int64_t k_lump_ns = 20'000;
+  // The kernel may have given the processor to others meanwhile: that is not marking.
+  const auto counted = static_cast<std::int64_t>(std::min<std::uint64_t>(ns, 2 * k_most_slice_ns));
+  self.share_from += static_cast<std::uint64_t>(k_part * counted);
+  self.share_spent += counted;
+  if (self.share_spent < k_lump_ns) return;
+  g_state.spent.fetch_add(self.share_spent, std::memory_order_relaxed);
+  g_state.in_cycle.fetch_add(std::exchange(self.share_spent, 0), std::memory_order_relaxed);
+}
+
+[[gnu::noinline, gnu::cold]] void take_slice(sched::m& self, std::uint64_t now, std::int64_t due_ns) {
   const std::int64_t slice_ns = std::min(k_slice_ns + due_ns / k_due_part, k_most_slice_ns);
-  sched::slice_stopwatch watch(self);
-  g_state.spent.fetch_add(slice_ns, std::memory_order_relaxed);  // nobody else takes the same one
+  sched::slice_stopwatch watch(self, now);
   const std::size_t scanned = mark_until(self, watch.began() + static_cast<std::uint64_t>(slice_ns));
   const heap::interval took = watch.stop();
-  g_state.spent.fetch_sub(slice_ns, std::memory_order_relaxed);
-  // The kernel may have given the processor to others meanwhile: that is not marking.
-  count(std::min<std::uint64_t>(took.ns, 2 * k_most_slice_ns));
-  if (scanned != 0) rt().mark.add_credit(scanned);
-  else if (!guest::any_work() && rt().mark.guests_inside.load(std::memory_order_relaxed) == 0)
-    tell_there_is_no_work();
-  rt().count.note(pause_kind::assist, took);
+  count(self, took.ns);
+  if (scanned == 0 && !guest::any_work() && !guest::is_anybody_inside()) tell_there_is_no_work();
+  rt().count.note_slice(self.lent_last, took);
 }
 
 // What became due while nobody was to take slices is not: somebody else marked.
@@ -111,7 +116,13 @@ void make_up(marker& m, std::int64_t wanted_ns) noexcept {
 void pay(sched::m& self) {
   if (!g_state.open.load(std::memory_order_relaxed)) [[likely]]
     return;
-  if (const std::int64_t due_ns = due(now_ns()); due_ns >= k_slice_ns) take_slice(self, due_ns);
+  const std::uint64_t now = now_ns();
+  const std::int64_t due_ns = due(now);
+  if (due_ns < k_slice_ns) return;
+  // Of its own part: paid up to some time, which may be still to come.
+  self.share_from = std::max(self.share_from, now - k_part * k_others_ns);
+  const auto owed_ns = static_cast<std::int64_t>(now - self.share_from);
+  if (owed_ns >= k_part * k_slice_ns || due_ns >= k_others_ns) take_slice(self, now, due_ns);
 }
 
 bool all_processors_are_wanted() noexcept {
@@ -160,6 +171,8 @@ void begin() noexcept {
   g_state.since.store(now_ns(), std::memory_order_relaxed);
   g_state.left = now_ns();
 }
-std::uint64_t spent_ns() noexcept { return g_state.in_cycle.load(std::memory_order_relaxed); }
+std::uint64_t spent_ns() noexcept {
+  return static_cast<std::uint64_t>(g_state.in_cycle.load(std::memory_order_relaxed));
+}
 
 }  // namespace cairn::gc::shares

@@ -93,10 +93,12 @@ void read_memory(stats& s) {
 void read_interruptions(stats& s) noexcept {
   const counters& count = rt().count;
   for (std::size_t k = 0; k < pause_kind_count; ++k) {
+    const auto kind = static_cast<pause_kind>(k);
     const histogram switched = count.switched[k].snapshot();
     s.by_kind[k] = count.interruptions[k].snapshot();
+    if (kind == pause_kind::assist)
+      for (const histogram_recorder& slices : count.slices) s.by_kind[k] += slices.snapshot();
     s.switched += switched;
-    const auto kind = static_cast<pause_kind>(k);
     if (kind <= pause_kind::stack_scan) (s.pauses += s.by_kind[k]) += switched;
     if (kind == pause_kind::assist) (s.assists += s.by_kind[k]) += switched;
   }

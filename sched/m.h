@@ -109,6 +109,9 @@ struct m : heap::mcache {
   unsigned free_root_slot_count = 0;
   std::ptrdiff_t assist_credit = 0;  // bytes it may allocate before it must mark; below 0: what it owes
   heap::cpu_use used;                // as of some 100 us ago; see slice_stopwatch
+  std::uint64_t share_from = 0;      // its part of the background's marking is paid up to here (gc/share.cc)
+  std::int64_t share_spent = 0;      // ns, and not yet counted there
+  std::uint64_t assist_ns = 0;       // likewise (gc/assist.cc)
   unsigned lent_last = 0;            // the place of the marker that it had last (gc/guest.cc)
   unsigned no_gc_scopes = 0;         // that it is in, while it runs no goroutine
   // As goroutine::scan: the epoch since which all that it allocates is black. Owner: the thread, or who holds it.

@@ -52,7 +52,9 @@ class slice_stopwatch {
  public:
   using interval = heap::interval;
 
-  explicit slice_stopwatch(m& self) noexcept : self_(self), began_(heap::monotonic_ns()) {
+  explicit slice_stopwatch(m& self) noexcept : slice_stopwatch(self, heap::monotonic_ns()) {}
+  // That began at `now`, just read.
+  slice_stopwatch(m& self, std::uint64_t now) noexcept : self_(self), began_(now) {
     if (began_ - self.used.wall_ns < k_stale_ns) return;
     self.used = heap::cpu_use::now();
     began_ = self.used.wall_ns;

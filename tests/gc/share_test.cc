@@ -79,6 +79,24 @@ TEST(Share, ThoseWhoAllocateMarkWhileAllProcessorsAreWanted) {
   }));
 }
 
+TEST(Share, WhoOnlyStoresPointersTakesPart) {
+  const with_procs two(2);
+  const forest live;
+  std::atomic<bool> took_part{false};
+  const crowd allocators(1, allocate_some);
+  const crowd storers(1, [&took_part] {
+    const auto a = cairn::make_gc<cell>(), b = cairn::make_gc<cell>();
+    const auto& paid_up_to = cairn::sched::current()->share_from;
+    const std::uint64_t before = paid_up_to;
+    for (int i = 0; i < 1'000'000 && paid_up_to == before; ++i) a->next = i % 2 == 0 ? a : b;
+    if (paid_up_to != before) took_part = true;
+  });
+  EXPECT_TRUE(spin_until([&took_part] {
+    allocate_some();
+    return took_part.load();
+  }));
+}
+
 TEST(Share, ACycleEndsThoughNobodyAllocatesAnyMore) {
   const with_procs two(2);
   const forest live;
