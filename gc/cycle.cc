@@ -254,6 +254,7 @@ void begin_cycle(cycle& c, cycle_reason reason) {
                       r.count.cycles.load(std::memory_order_relaxed) % 2 != 0;
   r.work.regions().fit(heap::g_space.committed.load(std::memory_order_relaxed), c.record.heap_at_start,
                        always ? sorting_limits::always() : sorting_limits{});
+  r.work.begin_cycle(c.record.heap_at_start);
   r.work.reserve();
   r.specials.reserve();
   if (!stops_the_world()) guests::prepare();

@@ -10,7 +10,6 @@
 #include "gc/parked.h"
 #include "gc/runtime.h"
 #include "gc/slice.h"
-#include "heap/metadata.h"
 #include "heap/private.h"
 #include "sched/futex.h"
 
@@ -30,7 +29,6 @@ CAIRN_PRIVATE constinit state g_state;
 void* body(void* p) {
   marker& m = *static_cast<marker*>(p);
   pthread_setname_np(pthread_self(), "cairn-mark");
-  heap::prepare_malloc();
   std::uint32_t seen = 0;
   for (;;) {
     // Acquire: pairs with wake(); what the cycle wrote before it is seen.

@@ -4,10 +4,13 @@
 // See gc/regions.h.
 #include "gc/regions.h"
 
+#include <new>
+
 #include "cairn/detail/assert.h"
 #include "gc/batch.h"
 #include "gc/work.h"
 #include "heap/delay.h"
+#include "heap/metadata.h"
 #include "heap/space.h"
 
 namespace cairn::gc {
@@ -88,7 +91,14 @@ void region_lists::leave(std::uint32_t region) noexcept {
 
 // ---- a marker's -----------------------------------------------------------------------------------------------------
 
+bool sorter::make_tails() noexcept {
+  void* memory = heap::metadata_map(k_regions * sizeof(tail));
+  if (memory != nullptr) tails_ = ::new (memory) tail[k_regions];
+  return memory != nullptr;
+}
+
 std::uintptr_t* sorter::sort(std::uintptr_t* from, std::uintptr_t* to) noexcept {
+  if (tails_ == nullptr && !make_tails()) return to;
   const std::uintptr_t base = g_space.base;
   const unsigned shift = pool_.regions().shift();
   const std::uintptr_t inside = (std::uintptr_t{1} << shift) - 1;
@@ -130,7 +140,9 @@ work_buf* sorter::close(tail& t, std::uint32_t region) noexcept {
   return b;
 }
 
-work_buf* sorter::take(std::uint32_t region) noexcept { return close(tails_[region], region); }
+work_buf* sorter::take(std::uint32_t region) noexcept {
+  return tails_ != nullptr ? close(tails_[region], region) : nullptr;
+}
 
 work_buf* sorter::take_next() noexcept {
   CAIRN_ASSERT(entries_ != 0, "there is nothing to take");

@@ -118,9 +118,13 @@ class sorter {
   work_buf* close(tail& t, std::uint32_t region) noexcept;
 
   work_pool& pool_;
+  bool make_tails() noexcept;
+
   std::size_t entries_ = 0;
   std::uint32_t at_ = 0;  // of take_next
-  tail tails_[k_regions];
+  // k_regions of them, 32 KiB: from the first entry that it sorts on, and for good, for most markers never do. Null:
+  // it has none.
+  tail* tails_ = nullptr;
 };
 
 }  // namespace cairn::gc

@@ -66,21 +66,35 @@ struct work_buf : heap::stack_link {
 static_assert(sizeof(work_buf) == 2048);
 static_assert(sizeof(work_buf::entries) == sizeof(work_buf::offsets));
 
-// Kept in reserve while marking goes on, by the thread that runs the cycle: a thread of the program that has to
+// Buffers kept in reserve while marking goes on, by the thread that runs the cycle: a thread of the program that has to
 // get more from the system takes its page faults, some 50 us a slab, and longer if others map memory, too. A mark of a
 // graph may fill 400 buffers in a millisecond, and the thread may be kept waiting for its processor for some of these;
 // so when many are in use there are as many more, up to 8 MiB.
-inline constexpr std::size_t k_spare_buffers = 256, k_most_spare_buffers = 4096;
-// A marker that begins to sort takes one for each region that it meets.
-inline constexpr std::size_t k_spare_to_sort = 512;
+//
+// But spare buffers are memory, too, and are kept for good. So there are no more of them than a 64th of the live heap,
+// and a 256th while few are in use: most heaps are small, and of those most lead to few candidates at a time (of
+// binary-trees, with 20 MiB live, 4 buffers are in use). What a small heap needs more it has after some cycles.
+struct spare_buffers {
+  std::size_t least = k_least, most = k_least;
+
+  static constexpr std::size_t k_least = 32, k_enough = 256, k_most = 4096;
+  // A marker that begins to sort takes one for each region that it meets.
+  static constexpr std::size_t k_to_sort = 512;
+  static constexpr spare_buffers of(std::size_t live, bool may_sort) noexcept;
+};
+
+constexpr spare_buffers spare_buffers::of(std::size_t live, bool may_sort) noexcept {
+  const std::size_t buffers = live / sizeof(work_buf);
+  const std::size_t least = may_sort ? k_to_sort : std::clamp(buffers / 256, k_least, k_enough);
+  return {least, std::clamp(buffers / 64, least, k_most)};
+}
 
 class work_pool {
  public:
-  // At depth 0: so many as are in use can be taken without asking the system, within these bounds.
-  void reserve() noexcept {
-    const std::size_t least = regions_.may_sort() ? k_spare_to_sort : k_spare_buffers;
-    records_.reserve(std::clamp(records_.in_use(), least, k_most_spare_buffers));
-  }
+  // By the thread that runs the cycle, before it marks a heap of so many bytes, and after regions().fit().
+  void begin_cycle(std::size_t live) noexcept { spare_ = spare_buffers::of(live, regions_.may_sort()); }
+  // By the same thread, at depth 0: so many as are in use can be taken without asking the system, within the bounds.
+  void reserve() noexcept { records_.reserve(std::clamp(records_.in_use(), spare_.least, spare_.most)); }
 
   // An empty buffer; null when the system gives no memory.
   work_buf* take_empty() noexcept;
@@ -139,6 +153,7 @@ class work_pool {
   bool finish_if_all_idle() noexcept;                      // true: it is finished
 
   heap::fixed_alloc<work_buf> records_;
+  spare_buffers spare_;        // Owner: the thread that runs the cycle.
   heap::tagged_stack full_;    // by workers
   heap::tagged_stack shaded_;  // by others
   region_lists regions_;       // by workers that sort

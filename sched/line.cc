@@ -16,7 +16,8 @@ namespace {
 
 constexpr unsigned k_halls = 1024;
 // Private: from the program's data nothing leads to whom it finds here.
-CAIRN_PRIVATE constinit hall halls[k_halls];
+constinit hall halls[k_halls];
+const heap::private_table halls_are_private(halls);
 
 void unlock_hall(void* arg) noexcept CAIRN_NO_THREAD_SAFETY_ANALYSIS {
   static_cast<place*>(arg)->home.lock.unlock();

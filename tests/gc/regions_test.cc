@@ -80,6 +80,27 @@ TEST(Sorter, WhatGoesInComesOutOnce) {
   EXPECT_TRUE(pool.is_empty());
 }
 
+TEST(Sorter, HasNoTableBeforeItSorts) {
+  static work_pool pool;
+  EXPECT_LE(sizeof(sorter), 64u);
+  auto s = std::make_unique<sorter>(pool);
+  EXPECT_EQ(s->take(0), nullptr);
+  s->hand_over();
+  entries all = addresses(1000, 4);
+  {
+    cairn::heap::fake_os fake;
+    fake.fail_kind(cairn::heap::fake_os::k_map);
+    EXPECT_EQ(s->sort(all.data(), all.data() + all.size()), all.data() + all.size())
+        << "all stay where they are";
+  }
+  EXPECT_EQ(s->entries(), 0u);
+  EXPECT_EQ(s->take(0), nullptr);
+  sort_all(*s, all);
+  EXPECT_EQ(s->entries(), all.size());
+  s->hand_over();
+  EXPECT_EQ(in_order(take_all(pool)), in_order(all));
+}
+
 TEST(Sorter, ABufferHoldsOneRegionsCandidates) {
   static work_pool pool;
   auto s = std::make_unique<sorter>(pool);

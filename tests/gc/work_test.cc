@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "heap/delay.h"
+#include "tests/heap/fake_os.h"
 #include "tests/scale.h"
 
 namespace cairn::gc {
@@ -37,6 +38,50 @@ TEST(WorkPool, IsEmptyUntilABufferIsPut) {
   EXPECT_TRUE(pool.has_full());
   EXPECT_EQ(take_all(pool), std::vector<std::uintptr_t>{8});
   EXPECT_TRUE(pool.is_empty());
+}
+
+TEST(WorkPool, SpareBuffersAreASmallPartOfTheHeap) {
+  constexpr std::size_t k_mib = 1 << 20;
+  for (std::size_t live = 0; live < 64 * k_mib; live += k_mib) {
+    const spare_buffers spare = spare_buffers::of(live, false);
+    EXPECT_LE(spare.least, spare.most);
+    EXPECT_LE(spare.least * sizeof(work_buf), live / 256 + 64 * 1024) << live;
+    EXPECT_LE(spare.most * sizeof(work_buf), live / 64 + 64 * 1024) << live;
+  }
+  // A large one has what a mark of a graph asks for within some milliseconds.
+  EXPECT_GE(spare_buffers::of(128 * k_mib, false).least, 256u);
+  EXPECT_GE(spare_buffers::of(64 * k_mib, true).least, 512u);
+  EXPECT_EQ(spare_buffers::of(1024 * k_mib, true).most, 4096u);
+  EXPECT_EQ(spare_buffers::of(SIZE_MAX, true).most, 4096u);
+}
+
+TEST(WorkPool, ReservesAsManyAsAreInUseWithinTheBounds) {
+  static work_pool pool;
+  std::vector<work_buf*> taken;
+  // So many can be taken then, from what was reserved and no slab of the system's.
+  const auto spare = [&] {
+    heap::fake_os fake;
+    fake.fail_kind(heap::fake_os::k_map);
+    std::size_t n = 0;
+    while (work_buf* b = pool.take_empty()) taken.push_back(b), ++n;
+    return n;
+  };
+  pool.begin_cycle(20 << 20);
+  const spare_buffers bounds = spare_buffers::of(20 << 20, false);
+  pool.reserve();
+  EXPECT_EQ(spare(), bounds.least);
+  pool.reserve();
+  EXPECT_EQ(spare(), bounds.least) << "of those that are in use there are few";
+  while (taken.size() < 4 * bounds.most) {
+    pool.reserve();
+    const std::size_t n = spare();
+    EXPECT_GE(n, bounds.least);
+    EXPECT_LE(n, bounds.most);
+  }
+  for (work_buf* b : taken) pool.give_empty(b);
+  const std::size_t before = heap::metadata_bytes();
+  pool.reserve();
+  EXPECT_EQ(heap::metadata_bytes(), before) << "there are plenty";
 }
 
 TEST(WorkPool, WhatOthersThanWorkersHaveFoundComesFirst) {
