@@ -138,12 +138,9 @@ void scavenge() noexcept {
 void start_periodic_cycle() {
   pacing& p = rt().pace;
   const bool allocated = p.live.load(std::memory_order_relaxed) > p.marked.load(std::memory_order_relaxed);
-  if (!cycles_allowed() ||
-      !is_periodic_cycle_due(now_ns(), p.last_cycle_end_ns.load(std::memory_order_relaxed), allocated,
-                             p.percent.load(std::memory_order_relaxed)))
-    return;
-  heap::prepare_malloc();  // the only thing here that calls malloc
-  run_cycle(cycle_reason::periodic);
+  if (cycles_allowed() && is_periodic_cycle_due(now_ns(), p.last_cycle_end_ns.load(std::memory_order_relaxed),
+                                                allocated, p.percent.load(std::memory_order_relaxed)))
+    run_cycle(cycle_reason::periodic);
 }
 
 // For this long after a cycle sweeping is left to those who allocate. They use the spans at once; what is swept here is
@@ -173,6 +170,7 @@ void sleep_until_woken(std::uint32_t signal) noexcept {
 
 void* body(void*) {
   pthread_setname_np(pthread_self(), "cairn-sweep");
+  heap::prepare_malloc();
   for (;;) {
     const std::uint32_t signal = g_state.signal.load(std::memory_order_acquire);
     if (heap::the_heap.needs_sweep()) let_allocators_sweep();

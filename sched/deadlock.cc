@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
-//
-// Whether anything can act yet, and the report when nothing can. See sched/deadlock.h.
 #include "sched/deadlock.h"
 
 #include <unistd.h>
 
 #include <cstddef>
 
-#include "heap/metadata.h"
 #include "sched/hooks.h"
 #include "sched/io.h"
 #include "sched/message.h"
@@ -56,7 +53,6 @@ census count() noexcept {
     _exit(2);
   }
   (message() << "cairn: all goroutines are asleep - deadlock!\n\n").send();
-  heap::prepare_malloc();  // names are demangled; sysmon calls malloc nowhere else
   constexpr std::size_t k_most = 1000;
   if (const std::size_t more = traceback::print_standing(k_most); more != 0)
     (message() << "and " << more << " more\n").send();

@@ -12,6 +12,7 @@
 
 #include "heap/delay.h"
 #include "heap/lock.h"
+#include "heap/metadata.h"
 #include "heap/private.h"
 #include "sched/deadlock.h"
 #include "sched/fence.h"
@@ -281,6 +282,7 @@ bool retry_stacks() noexcept {
 
 void* sysmon_main(void*) {
   pthread_setname_np(pthread_self(), "cairn-sysmon");
+  heap::prepare_malloc();
   long sleep = k_least_sleep_ns;
   int quiet = 0;
   std::int64_t next_release = 0, next_check = 0, next_trim = 0;
