@@ -45,7 +45,7 @@ sched::m& before_taking(std::size_t bytes) {
   collect_if_due(cycle_reason::heap);
   shares::pay(self);
   assists::pay(self, bytes);
-  pay_sweep_debt(bytes);
+  pay_sweep_debt(self, bytes);
   heap::the_heap.reserve_metadata();
   if (!sched::is_asked_to_yield(self)) [[likely]]
     return self;
@@ -62,7 +62,7 @@ void* take_or_throw(std::size_t bytes, Take&& take) {
     // The first cycle frees what is unreachable, the second what only had a destructor to run or a stale word on a
     // stack. Within a no_gc_scope neither may run.
     if (!cycles_allowed()) break;
-    const sched::stopwatch watch;
+    heap::stopwatch watch;
     run_cycle(cycle_reason::out_of_memory);
     finish_sweep();
     rt().count.note(pause_kind::stop, watch.stop());
@@ -104,7 +104,7 @@ void* take_large(std::size_t bytes, bool noscan, bool is_array) {
   // Outside the section: a handshake does not wait for it. Until it is done a marker may find old words here, which
   // lead to allocated objects or nowhere.
   if (to_zero != 0) {
-    const sched::stopwatch watch;
+    heap::stopwatch watch(sched::self().used);
     std::memset(p, 0, to_zero);
     rt().count.note(pause_kind::zeroing, watch.stop());
   }

@@ -12,8 +12,8 @@
 // A quantum is k_quantum_ns, and longer the more is owed, up to k_most_quantum_ns. Short ones, for the kernel's
 // clock ticks 250 times a second, which takes 20 to 25 us with cold caches: of slices of 10 us one in 400 has a
 // tick in it, of slices of 3 us one in 1300. Longer ones for debts that stay: where an object takes more than a
-// short one pays for, as objects of 1 KiB may beside a large heap, the debt grows to where the quantum does. Past the
-// goal they are long.
+// short one pays for, as objects of 1 KiB may beside a large heap, the debt grows to where the quantum does: by
+// 1 us for each 64 KiB. (For each 16 KiB: one in a hundred was of 10 us.) Past the goal they are long.
 //
 // What one refill costs is bounded so; that the heap does not outgrow its goal all the same comes from the
 // other end: a thread that could not pay within its quantum gets half as much memory at the next refill, down
@@ -82,7 +82,7 @@ namespace assists {
 namespace {
 
 constexpr std::uint64_t k_quantum_ns = 2'000, k_most_quantum_ns = 10'000;
-constexpr std::ptrdiff_t k_bytes_per_ns = 16;  // of debt, to lengthen the quantum
+constexpr std::ptrdiff_t k_bytes_per_ns = 64;  // of debt, to lengthen the quantum
 constexpr std::size_t k_least_run_bytes = 256;
 constexpr std::uint64_t k_most_ns = 18'000;
 constexpr std::int64_t k_sleep_ns = 20'000;
@@ -162,7 +162,7 @@ void count_time_later(sched::m& self, std::uint64_t ns) noexcept {
 
 [[gnu::noinline, gnu::cold]] void pay_slow(sched::m& self, std::size_t wanted) {
   marking& mark = rt().mark;
-  sched::slice_stopwatch watch(self);
+  heap::stopwatch watch(self.used);
   std::uint64_t counted = watch.began();
   mark.keep_pace(counted);
   if (!pay_until(self, counted + quantum_of(self)) && owes(self) && is_past_goal()) {

@@ -18,8 +18,9 @@
 // Storing first and looking after is safe because a thread that is interrupted in between either has not read the flag
 // yet, and will see it, or holds `old` and `value` in registers, and every asynchronous handshake shades these.
 //
-// Shading is deferred: the two words go into the thread's buffer of 128, and a full buffer goes to the markers as a
-// whole. The barrier marks nothing of that. The cycle ends when a handshake that empties all buffers brings nothing new.
+// Shading is deferred: the two words go into the thread's buffer of 128, and a full buffer goes to the markers
+// as a whole. The barrier marks nothing of that. The cycle ends when a handshake that empties all buffers
+// brings nothing new.
 //
 // What is marked needs no shade: whoever set the mark scans it, or it was born marked. Most stores of a cycle
 // find that, and end with it: 4 ns instead of 10. A mark may be believed from the end of H1 on; until then
@@ -103,9 +104,9 @@ void hand_over(sched::barrier_buffer& b) noexcept {
   b.out = out.release();
 }
 
-[[gnu::noinline]] void hand_over_full(sched::barrier_buffer& b) noexcept {
-  const sched::stopwatch watch;
-  hand_over(b);
+[[gnu::noinline]] void hand_over_full(sched::m& self) noexcept {
+  heap::stopwatch watch = sched::stopwatch_of(self);
+  hand_over(self.barrier);
   rt().count.note(pause_kind::barrier_buffer, watch.stop());
 }
 
@@ -114,7 +115,7 @@ void hand_over(sched::barrier_buffer& b) noexcept {
   if (!heap::g_space.contains(reinterpret_cast<std::uintptr_t>(p))) return;
   sched::barrier_buffer& b = self.barrier;
   if (b.n == k_buffer_words) [[unlikely]]
-    hand_over_full(b);
+    hand_over_full(self);
   b.words[b.n++] = const_cast<void*>(p);
 }
 
@@ -222,7 +223,9 @@ namespace {
 
 }  // namespace
 
-void barrier_slow(const void* slot, const void* old, const void* value, const char* type) noexcept {
+// Not inlined: the address of its thread's count must not outlive a call that may park.
+[[gnu::noinline]] void barrier_slow(const void* slot, const void* old, const void* value,
+                                    const char* type) noexcept {
   const void* kept = old;
   asm volatile("" : "+r"(kept));  // no compiler derives it from what the look below computes of `old`
   gc::after_pointers();

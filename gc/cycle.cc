@@ -411,7 +411,7 @@ namespace {
 void await_start() {
   runtime& r = rt();
   sched::m& self = sched::self();
-  const sched::stopwatch watch;
+  heap::stopwatch watch;
   constexpr std::int64_t k_look_again_ns = 1'000'000;
   for (;;) {
     const std::uint32_t seen = r.mark.phase_word.load(std::memory_order_acquire);
@@ -495,7 +495,7 @@ bool try_at_once() {
     release_cycle_lock();
     return true;
   }
-  const sched::stopwatch watch;
+  heap::stopwatch watch;
   sched::spill_and_call(self, run_at_once, nullptr);
   r.count.note(pause_kind::stop, watch.stop());
   return true;
@@ -520,7 +520,7 @@ void collect_if_due(cycle_reason reason) {
     return;
   }
   // The thread runs the cycle, or waits for another's: both keep it from its own work.
-  const sched::stopwatch watch;
+  heap::stopwatch watch;
   run_cycle(reason);
   rt().count.note(pause_kind::stop, watch.stop());
 }

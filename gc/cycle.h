@@ -60,7 +60,7 @@ void update_goal() noexcept;
 // Sweeps until nothing needs it. Any thread at depth 0, or one that is not attached.
 void finish_sweep() noexcept;
 // The proportional part: called before `bytes` are handed out. Depth 0.
-void pay_sweep_debt(std::size_t bytes) noexcept;
+void pay_sweep_debt(sched::m& self, std::size_t bytes) noexcept;
 
 // gc/verify.cc. World stopped, inside with_loaded_objects: a second mark from the roots with bits of its own; prints
 // what is reachable and not allocated, or (`compare_marks`) not marked. True if there is nothing.

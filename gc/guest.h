@@ -34,7 +34,8 @@ enum class for_whom : std::uint8_t { all, itself };
 class guest {
  public:
   guest(sched::m& self, for_whom whom) noexcept;
-  // What it has scanned is in marking::scanned, and in its credit, by the time the door is closed; sooner if it is much.
+  // What it has scanned is in marking::scanned, and in its credit, by the time the door is closed; sooner if it
+  // is much.
   ~guest();
   guest(const guest&) = delete;
   guest& operator=(const guest&) = delete;

@@ -110,16 +110,17 @@ class sorter {
   void hand_over() noexcept;
 
  private:
+  // Of zeros to begin with, as the memory is: nothing is written for a region before there is a candidate.
   struct tail {
-    std::uint32_t* next = nullptr;
-    std::uint32_t* end = nullptr;  // of its buffer; null: there is none
+    std::uint32_t* next;
+    std::uint32_t* end;  // of its buffer; null: there is none
   };
   bool make_room(tail& t, std::uint32_t region) noexcept;
   work_buf* close(tail& t, std::uint32_t region) noexcept;
 
-  work_pool& pool_;
   bool make_tails() noexcept;
 
+  work_pool& pool_;
   std::size_t entries_ = 0;
   std::uint32_t at_ = 0;  // of take_next
   // k_regions of them, 32 KiB: from the first entry that it sorts on, and for good, for most markers never do. Null:

@@ -127,7 +127,10 @@ void leave_no_gc_scopes(unsigned n) noexcept {
 void on_attach(sched::m& self) noexcept {
   self.assist_credit = 0;
   self.black_bytes = 0;
-  self.used = {};  // the last thread's
+  // The last thread's. Of what it had not counted yet in share_spent and assist_ns, at most 20 us each, the
+  // rest follows.
+  self.used = {};
+  self.share_from = 0;
   scan_self(self);
 }
 
@@ -168,7 +171,7 @@ pause_kind kind_of(sched::interruption why) noexcept {
   return pause_kind::stop;
 }
 
-void on_pause(sched::m&, sched::interruption why, sched::stopwatch::interval took) noexcept {
+void on_pause(sched::m&, sched::interruption why, heap::interval took) noexcept {
   g_runtime.count.note(kind_of(why), took);
   std::atomic<std::uint64_t>& longest = g_runtime.mark.longest_pause_ns;
   std::uint64_t now = longest.load(std::memory_order_relaxed);

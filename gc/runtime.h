@@ -17,8 +17,8 @@
 #include "gc/specials.h"
 #include "gc/work.h"
 #include "heap/lock.h"
+#include "heap/stopwatch.h"
 #include "sched/m.h"
-#include "sched/preemption.h"
 
 namespace cairn::gc {
 
@@ -75,18 +75,19 @@ struct counters {
   std::atomic<std::uint64_t> cycles{0}, forced{0};
   std::atomic<std::uint64_t> mark_ns{0}, sweep_ns{0}, gc_cpu_ns{0};
   std::atomic<std::uint64_t> last_pause_ns{0}, large_bytes{0};
-  // By kind; those during which the kernel took the thread off its processor apart.
+  // By kind; those during which others had the processor apart.
   histogram_recorder interruptions[pause_kind_count], switched[pause_kind_count];
 
   // More of assists: their threads come every few microseconds, each to an entry of its own.
-  histogram_recorder slices[8];
+  struct alignas(64) of_slices : histogram_recorder {};
+  of_slices slices[8];
 
-  void note_slice(unsigned place, sched::stopwatch::interval took) noexcept {
+  void note_slice(unsigned place, heap::interval took) noexcept {
     if (took.switched) return note(pause_kind::assist, took);
     slices[place % std::size(slices)].add(took.ns);
   }
   // Any thread, in a signal handler too.
-  void note(pause_kind kind, sched::stopwatch::interval took) noexcept {
+  void note(pause_kind kind, heap::interval took) noexcept {
     (took.switched ? switched : interruptions)[static_cast<std::size_t>(kind)].add(took.ns);
   }
 };

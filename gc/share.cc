@@ -26,22 +26,24 @@ namespace {
 constexpr std::int64_t k_part = 4;  // of each processor's time one
 // Longer: more of the slices meet a tick of the kernel's clock, which takes longer than they do. Shorter: coming and
 // going, some 400 ns, weighs more. A slice is longer by a part of what is due, so that who comes seldom keeps up.
-constexpr std::int64_t k_slice_ns = 2'000, k_most_slice_ns = 10'000, k_due_part = 256;
-constexpr std::int64_t k_look_ns = 2'000'000;
-// What is due and was not taken, by more than this: those who come take what others should have.
-constexpr std::int64_t k_others_ns = 200'000;
-// What is due and was not taken, by more than this: the collector's thread takes it.
-constexpr std::int64_t k_lag_ns = 1'000'000;
+constexpr std::int64_t k_slice_ns = 2'000, k_most_slice_ns = 4'000, k_due_part = 256;
+// Each look of the collector's thread takes the program some 25 us: a timer's interrupt and two switches.
+constexpr std::int64_t k_look_ns = 2'000'000, k_most_look_ns = 4'000'000;
+// What is due and was not taken, by more than this for each processor: those who come take what others should have.
+constexpr std::int64_t k_others_ns = 100'000;
+// The same: the collector's thread takes it. Well above where slices are longest: with 0.5 ms that thread came every
+// 50 us for 20 us of marking that the program was about to do.
+constexpr std::int64_t k_lag_ns = 2'000'000;
 constexpr std::int64_t k_own_slice_ns = 50'000, k_own_gap_ns = 50'000;
 
 struct state {
-  std::atomic<bool> open{false};           // slices are to be taken; relaxed: late by a refill
-  std::atomic<std::uint64_t> since{0};     // of what is due; written by the collector's thread
-  std::atomic<std::int64_t> spent{0};      // of that, ns
-  std::atomic<std::int64_t> in_cycle{0};   // ns, by threads of the program
-  std::atomic<std::uint32_t> no_work{0};   // raised by who finds none; the collector's thread sleeps on it
-  std::atomic<std::uint64_t> looked{0};    // when threads were counted
-  std::uint64_t left = 0;                  // when leave_to_program returned; owner: who runs the cycle
+  std::atomic<bool> open{false};          // slices are to be taken; relaxed: late by a refill
+  std::atomic<std::uint64_t> since{0};    // of what is due; written by the collector's thread
+  std::atomic<std::int64_t> spent{0};     // of that, ns
+  std::atomic<std::int64_t> in_cycle{0};  // ns, by threads of the program
+  std::atomic<std::uint32_t> no_work{0};  // raised by who finds none; the collector's thread sleeps on it
+  std::atomic<std::uint64_t> looked{0};   // when threads were counted
+  std::uint64_t left = 0;                 // when leave_to_program returned; owner: who runs the cycle
 };
 CAIRN_PRIVATE constinit state g_state;
 
@@ -84,7 +86,7 @@ void count(sched::m& self, std::uint64_t ns) noexcept {
 
 [[gnu::noinline, gnu::cold]] void take_slice(sched::m& self, std::uint64_t now, std::int64_t due_ns) {
   const std::int64_t slice_ns = std::min(k_slice_ns + due_ns / k_due_part, k_most_slice_ns);
-  sched::slice_stopwatch watch(self, now);
+  heap::stopwatch watch(self.used, now);
   const std::size_t scanned = mark_until(self, watch.began() + static_cast<std::uint64_t>(slice_ns));
   const heap::interval took = watch.stop();
   count(self, took.ns);
@@ -119,10 +121,12 @@ void pay(sched::m& self) {
   const std::uint64_t now = now_ns();
   const std::int64_t due_ns = due(now);
   if (due_ns < k_slice_ns) return;
-  // Of its own part: paid up to some time, which may be still to come.
-  self.share_from = std::max(self.share_from, now - k_part * k_others_ns);
+  // Of its own part: paid up to some time, which may be still to come. What is long ago counts no more, nor what it has
+  // done for others.
+  constexpr std::uint64_t k_most_ns = 1'000'000;
+  self.share_from = std::clamp(self.share_from, now - k_most_ns, now + k_most_ns);
   const auto owed_ns = static_cast<std::int64_t>(now - self.share_from);
-  if (owed_ns >= k_part * k_slice_ns || due_ns >= k_others_ns) take_slice(self, now, due_ns);
+  if (owed_ns >= k_part * k_slice_ns || due_ns >= k_others_ns * max_procs()) take_slice(self, now, due_ns);
 }
 
 bool all_processors_are_wanted() noexcept {
@@ -146,16 +150,19 @@ bool leave_to_program(marker& m) noexcept {
   const std::uint32_t seen = g_state.no_work.load(std::memory_order_acquire);
   g_state.open.store(true, std::memory_order_relaxed);
   bool could_leave = true;
-  for (;;) {
+  for (std::int64_t look_ns = k_look_ns;; look_ns = std::min(2 * look_ns, k_most_look_ns)) {
     could_leave = m.try_flush();
     if (!could_leave) break;  // no memory for buffers: it marks on by itself
     heap::maybe_delay("share.rest");
     if (!guest::any_work()) break;
-    const std::int64_t lag = due(now_ns()) - k_lag_ns;
+    const std::int64_t lag = due(now_ns()) - k_lag_ns * max_procs();
     if (lag > 0 && rt().work.is_empty())
       break;  // guests have left it all with their markers, and do not come back
-    if (lag > 0) make_up(m, lag);
-    sched::futex_wait(g_state.no_work, seen, sched::now_ns() + (lag > 0 ? k_own_gap_ns : k_look_ns));
+    if (lag > 0) {
+      make_up(m, lag);
+      look_ns = k_look_ns;
+    }
+    sched::futex_wait(g_state.no_work, seen, sched::now_ns() + (lag > 0 ? k_own_gap_ns : look_ns));
     if (g_state.no_work.load(std::memory_order_acquire) != seen || !all_processors_are_wanted()) break;
     limit_cpu_of_marking(now_ns());
     rt().work.reserve();

@@ -11,7 +11,7 @@
 // spent; that, too, where more threads run than there are processors. If much of it stays unspent, because some
 // thread does neither, those who come give more: who allocates most comes most often. What is marked is the
 // background's work, for which everybody owes less. The collector's thread sleeps meanwhile, and looks every two
-// milliseconds how things are; if slices are not taken, because the program computes and does little else,
+// to four milliseconds how things are; if slices are not taken, because the program computes and does little else,
 // it marks itself as much as is due.
 //
 // A slice is short, and there are many: so what a thread does at each is done to its own counts and its own marker,
@@ -19,11 +19,11 @@
 //
 // When a processor is free, the collector's thread and its helpers have it, and nobody takes slices.
 //
-// Rejected: that only those who allocate take slices. Beside a goroutine that computes, one that allocates at full speed
-// did nearly all of the marking, and got a fifth less memory a second; the other was interrupted less, but its stores
-// cost more for as long as the marking took. Rejected for the same: the collector's thread, moved to
-// the processor of who computes. It took as much, in slices of 50 us, and sometimes the kernel left both on the one
-// processor for milliseconds.
+// Rejected: that only those who allocate take slices. Beside a goroutine that computes, one that allocates at
+// full speed did nearly all of the marking, and got a fifth less memory a second; the other was interrupted
+// less, but its stores cost more for as long as the marking took. Rejected for the same: the collector's
+// thread, moved to the processor of who computes. It took as much, in slices of 50 us, and sometimes the kernel
+// left both on the one processor for milliseconds.
 //
 // Rejected: threads of the collector's in slices of 50 us each followed by a sleep (gc/slice.h, which is still what
 // they do if they must). Each slice costs some thread of the program a switch away and back and its caches, at an

@@ -11,7 +11,7 @@
 #include "gc/mark.h"
 #include "gc/marking.h"
 #include "gc/runtime.h"
-#include "sched/preemption.h"
+#include "heap/clock.h"
 
 namespace cairn::gc {
 namespace {
@@ -34,7 +34,7 @@ void mark_slice::start_slice() noexcept { wall_ = now_ns(); }
 void mark_slice::begin(const marker& m) noexcept {
   start_slice();
   begun_cpu_ = thread_cpu_ns();
-  preemptions_ = sched::preemptions();
+  preemptions_ = heap::preemptions();
   published_ = m.bytes_scanned;
 }
 
@@ -52,7 +52,7 @@ void mark_slice::check(const marker& m) noexcept {
     limit_cpu_of_marking(clock);
     rt().work.reserve();
   }
-  const long now = sched::preemptions();
+  const long now = heap::preemptions();
   if (now != preemptions_) wanted_ = k_remember;
   preemptions_ = now;
   if (wanted_ > 0 && all_processors_are_wanted()) {

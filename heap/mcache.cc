@@ -168,7 +168,7 @@ refill_result refill(mcache& c, unsigned span_class, std::uint64_t mask) noexcep
     the_heap.central[span_class].put(s, h);
   }
   mcentral& central = the_heap.central[span_class];
-  mspan* s = black ? central.take_swept(h) : central.take(h, out.sweep);
+  mspan* s = black ? central.take_swept(h) : central.take(h, c.used, out.sweep);
   if (s == nullptr) {
     s = the_heap.allocate_span(detail::k_class_pages[span_class / 2], span_class, &c.pages, h);
     if (s == nullptr) return out;

@@ -18,9 +18,9 @@
 #include <cstdint>
 
 #include "cairn/detail/entry.h"
-#include "heap/clock.h"
 #include "heap/mspan.h"
 #include "heap/page_cache.h"
+#include "heap/stopwatch.h"
 
 namespace cairn::heap {
 
@@ -47,6 +47,9 @@ struct mcache : detail::thread_cache {
   std::size_t uncounted = 0;
   // Bytes that were born marked in this cycle. Likewise.
   std::size_t black_bytes = 0;
+
+  // What the thread had of its processor some 100 us ago or less. Owner: the thread, outside signal handlers.
+  cpu_use used;
 
   // Slots that unique_gc freed: zeroed, still marked allocated, one-slot runs in waiting.
   static constexpr unsigned k_max_early = 32;

@@ -79,26 +79,21 @@ mspan* mcentral::sweep_for_use(span_list& from, std::uint32_t h, search& so_far)
   while (so_far.budget > 0) {
     mspan* s = from.pop_to_sweep();
     if (s == nullptr) return nullptr;
-    if (--so_far.budget == k_most_swept - 2) {
-      so_far.preemptions = preemptions();
-      so_far.second_at = monotonic_ns();
-    }
-    if (so_far.budget % 4 == 0 && monotonic_ns() - so_far.second_at > k_most_sweep_ns) so_far.budget = 0;
+    if (--so_far.budget == k_most_swept - 2) so_far.since_second.emplace(so_far.used);
+    if (so_far.budget % 4 == 0 && monotonic_ns() - so_far.since_second->began() > k_most_sweep_ns)
+      so_far.budget = 0;
     if (sweep(s, h)) return s;
     full_[swept(h)].push(s);
   }
   return nullptr;
 }
 
-mspan* mcentral::take(std::uint32_t h, interval& spent) noexcept {
-  search so_far{k_most_swept};
+mspan* mcentral::take(std::uint32_t h, cpu_use& used, interval& spent) noexcept {
+  search so_far{k_most_swept, used, {}};
   mspan* s = partial_[swept(h)].pop();
   if (s == nullptr) s = sweep_for_use(partial_[unswept(h)], h, so_far);
   if (s == nullptr) s = sweep_for_use(full_[unswept(h)], h, so_far);
-  if (so_far.second_at != 0) {
-    spent.ns = monotonic_ns() - so_far.second_at;
-    spent.switched = spent.ns >= k_least_switch_ns && preemptions() != so_far.preemptions;
-  }
+  if (so_far.since_second) spent = so_far.since_second->stop();
   return hand_out(s, h);
 }
 

@@ -18,10 +18,11 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
+#include <optional>
 
-#include "heap/clock.h"
 #include "heap/lock.h"
 #include "heap/mspan.h"
+#include "heap/stopwatch.h"
 #include "heap/tagged_stack.h"
 
 namespace cairn::heap {
@@ -119,8 +120,8 @@ class alignas(64) mcentral {
  public:
   // A swept span with a free slot, sweeping some if need be. Null when sweeping a hundred of them freed nothing; then
   // a fresh span is cheaper. Sets sweepgen to "in a cache, swept". `spent`: on sweeping, from the second span on; to
-  // sweep one takes about as long as to read the clock twice.
-  mspan* take(std::uint32_t h, interval& spent) noexcept;
+  // sweep one takes about as long as to read the clock twice. `used`: mcache::used.
+  mspan* take(std::uint32_t h, cpu_use& used, interval& spent) noexcept;
   // The same while a cycle marks: all spans are swept, and the other lists are looked at by nobody who may hold an
   // old generation in hand, for which they would be the unswept ones.
   mspan* take_swept(std::uint32_t h) noexcept;
@@ -157,11 +158,11 @@ class alignas(64) mcentral {
   bool sweep(mspan* s, std::uint32_t h) noexcept;
   // The same without counting what it freed, which it returns.
   static unsigned sweep_uncounted(mspan* s, std::uint32_t h) noexcept;
-  // How many spans one call of take may still sweep, and when it began with the second; the thread's preemptions then.
+  // How many spans one call of take may still sweep, and the time since it began with the second.
   struct search {
     unsigned budget;
-    std::uint64_t second_at = 0;
-    long preemptions = 0;
+    cpu_use& used;
+    std::optional<stopwatch> since_second;
   };
   mspan* sweep_for_use(span_list& from, std::uint32_t h, search& s) noexcept;
 

@@ -32,11 +32,12 @@ void metadata_free(void* p) noexcept;
 // Counts `bytes` of tables that their owner committed through the os itself.
 void metadata_note(std::ptrdiff_t bytes) noexcept;
 
-// Those of the runtime's threads that may call malloc, or something of the above, begin with this. jemalloc gives a thread
-// its arena at the first malloc, and follows a null pointer when the system has no memory for it then: better now than
-// in a collection that memory ran out for, or before a report. Helpers of the collector never call malloc and do
-// without: an arena takes 90 KiB, and what a thread keeps for itself 17. (Threads cannot have one together: what leaves
-// its arena for another has part of its accounts there as before, so the next one is given a new one.)
+// Those of the runtime's threads that may call malloc, or something of the above, begin with this. jemalloc
+// gives a thread its arena at the first malloc, and follows a null pointer when the system has no memory for it
+// then: better now than in a collection that memory ran out for, or before a report. Helpers of the collector
+// never call malloc and do without: an arena takes 90 KiB, and what a thread keeps for itself 17. (Threads
+// cannot have one together: what leaves its arena for another has part of its accounts there as before, so the
+// next one is given a new one.)
 void prepare_malloc() noexcept;
 
 // Untyped core of fixed_alloc. Slabs are never returned, so a stale pointer to an item stays readable and

@@ -81,7 +81,9 @@ void count_answer() noexcept {
 
 // The word is requested. Returns when it is not, having done what was asked.
 void answer_once(m& self) noexcept {
-  const stopwatch watch;
+  // With a look of its own: who asks has often just had the thread's processor, and a look of before would take that
+  // switch for one in the answer.
+  heap::stopwatch watch;
   // Before the answer: after it the request may be another one.
   const interruption why = request_why.load(std::memory_order_relaxed);
   if (request.fn != nullptr) {
@@ -331,7 +333,7 @@ void spin_while_held(const m& self) noexcept {
 }
 
 void leave_safe(m& self) noexcept {
-  std::optional<stopwatch> watch;
+  std::optional<heap::stopwatch> watch;
   interruption why{};
   for (;;) {
     heap::maybe_delay("handshake");

@@ -9,7 +9,6 @@
 
 #include "cairn/run.h"
 #include "sched/m.h"
-#include "sched/preemption.h"
 
 namespace cairn::sched {
 
@@ -38,7 +37,7 @@ struct hook_table {
   bool (*may_wake)() noexcept;
 
   // The thread was kept from running for so long. Called by itself, maybe in its signal handler: atomics only.
-  void (*on_pause)(m& self, interruption why, stopwatch::interval took) noexcept;
+  void (*on_pause)(m& self, interruption why, heap::interval took) noexcept;
 
   // A goroutine that was inside so many no_gc_scopes is dropped. In a section.
   void (*on_scopes_lost)(unsigned n) noexcept;

@@ -108,7 +108,6 @@ struct m : heap::mcache {
   void** free_root_slots = nullptr;
   unsigned free_root_slot_count = 0;
   std::ptrdiff_t assist_credit = 0;  // bytes it may allocate before it must mark; below 0: what it owes
-  heap::cpu_use used;                // as of some 100 us ago; see slice_stopwatch
   std::uint64_t share_from = 0;      // its part of the background's marking is paid up to here (gc/share.cc)
   std::int64_t share_spent = 0;      // ns, and not yet counted there
   std::uint64_t assist_ns = 0;       // likewise (gc/assist.cc)
@@ -125,6 +124,12 @@ extern m nobody;
 inline m* current() noexcept {
   detail::thread_cache* cache = detail::this_cache();
   return cache == &nobody ? nullptr : static_cast<m*>(cache);
+}
+
+// For what is done to the calling thread, in its signal's handler too, which may have interrupted it in the middle of a
+// look.
+inline heap::stopwatch stopwatch_of(m& self) noexcept {
+  return self.interrupted ? heap::stopwatch() : heap::stopwatch(self.used);
 }
 
 // Attaches the calling thread, which is in no runtime section and holds no runtime lock. Throws std::bad_alloc;

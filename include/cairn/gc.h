@@ -74,9 +74,9 @@ struct stats {
   histogram pauses;
   // The same for marking that allocation was charged with: of the kind assist.
   histogram assists;
-  // One entry for every interruption, whatever its kind, by pause_kind; but for those during which the kernel took the
-  // thread off its processor, for another thread: these are in `switched`, all kinds together. `pauses` and `assists`
-  // have both.
+  // One entry for every interruption, whatever its kind, by pause_kind; but for those for half of which or
+  // longer others had the thread's processor: these are in `switched`, all kinds together. `pauses` and
+  // `assists` have both.
   histogram by_kind[pause_kind_count], switched;
   const histogram& of(pause_kind kind) const noexcept { return by_kind[static_cast<unsigned char>(kind)]; }
   class_stats per_class[67];

@@ -10,6 +10,9 @@
 //
 // Who reads a local gc_ptr of another goroutine's or thread's, by reference, and uses what it has read after
 // that local is gone, copies it to a gc_ptr of its own, not to a T*: the end of a local is seen by no barrier.
+//
+// While a cycle marks and all processors are wanted, a store may mark for some microseconds, as an allocation
+// may. It is not to be left by a longjmp out of a signal handler.
 #pragma once
 #include <compare>
 #include <concepts>

@@ -370,8 +370,9 @@ TEST(ConcurrentCycle, LocksAWeakReferenceToAnObjectWhoseSpanWasSweptBeforeTheBar
     cairn::heap::mcentral& central = cairn::heap::the_heap.central[target.span_class];
     // One call looks at some spans only, and finds nothing if all of them are full.
     for (int calls = 0; is_marked() && swept.size() < swept.capacity() && calls < 1000; ++calls) {
+      cairn::heap::cpu_use used;
       cairn::heap::interval spent;
-      if (cairn::heap::mspan* s = central.take(h, spent)) swept.push_back(s);
+      if (cairn::heap::mspan* s = central.take(h, used, spent)) swept.push_back(s);
     }
     in_time += !is_marked();
     bool grey = false;

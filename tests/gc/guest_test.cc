@@ -42,8 +42,7 @@ class comers {
         cairn::sched::m& self = *cairn::sched::current();
         while (!stop_.load(std::memory_order_relaxed)) {
           guest g(self, i % 2 == 0 ? for_whom::all : for_whom::itself);
-          for (int pieces = 0; pieces < 3; ++pieces)
-            scanned_.fetch_add(g.piece(), std::memory_order_relaxed);
+          for (int pieces = 0; pieces < 3; ++pieces) scanned_.fetch_add(g.piece(), std::memory_order_relaxed);
         }
       });
   }

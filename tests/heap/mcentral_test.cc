@@ -60,8 +60,9 @@ TEST_F(MCentral, HandsOutWhatHasFreeSlotsAndSweepsWhatHasNone) {
   EXPECT_FALSE(central.needs_sweep(h));
   // Of the next generation's view what is not marked is free.
   EXPECT_TRUE(central.needs_sweep(h + 2));
+  cpu_use used;
   interval spent;
-  EXPECT_EQ(central.take(h + 2, spent), full);
+  EXPECT_EQ(central.take(h + 2, used, spent), full);
   EXPECT_EQ(full->n_alloc, 0u);
   EXPECT_EQ(central.freed.load(), full->n_slots);
   the_heap.free_span(full);

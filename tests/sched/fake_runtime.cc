@@ -104,7 +104,7 @@ const hook_table hooks = {
     .scan_goroutine = [](goroutine&) noexcept {},
     .blacken = [](m&) noexcept {},
     .may_wake = []() noexcept { return false; },
-    .on_pause = [](m&, interruption, stopwatch::interval) noexcept {},
+    .on_pause = [](m&, interruption, heap::interval) noexcept {},
     .on_scopes_lost = [](unsigned) noexcept {},
 };
 
