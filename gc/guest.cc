@@ -22,7 +22,7 @@ constexpr std::size_t k_turn_objects = 40, k_turn_bytes = 4 << 10;
 constexpr std::size_t k_publish_bytes = 16 << 10;
 
 // Where a marker is while it is free; null: a thread has it. All else is that thread's, or the cycle's, as the marker
-// itself is: `marker` is taken with acquire and given back with release.
+// itself is: `free` is emptied with acquire and filled again with release.
 struct alignas(64) place {
   std::atomic<marker*> free{nullptr};
   std::atomic<bool> has_work{false};  // what was left in it; read by anybody, as a hint

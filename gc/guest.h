@@ -2,7 +2,7 @@
 // SPDX-FileCopyrightText: The Cairn authors
 //
 // Threads of the program that mark for a moment: because they owe it (gc/assist.cc), or because it is their
-// processor's turn (gc/share.h). Each borrows one of a few markers, and marks in pieces of 32 objects, each in
+// processor's turn (gc/share.h). Each borrows one of a few markers, and marks in pieces of 40 objects, each in
 // a runtime section of its own, so that a handshake waits for one of them at most.
 //
 // The door. Marking has ended when nobody has a grey object in hand (gc/concurrent.h). A guest takes its marker, which
