@@ -115,17 +115,18 @@ bool owes(const sched::m& self) noexcept {
   return self.assist_credit < 0 && rt().mark.current() == phase::mark;
 }
 
-// Takes over what others did, and marks, until the debt is paid, the time is up, or nothing is left. True if the last
-// is not so.
+// Takes over what others did, and marks, until the debt is paid, the time is about up, or nothing is left. True
+// if the last is not so.
 bool pay_until(sched::m& self, std::uint64_t until) noexcept {
   const double per_byte = rt().mark.work_per_byte.load(std::memory_order_relaxed);
   const auto debt = static_cast<std::ptrdiff_t>(static_cast<double>(-self.assist_credit) * per_byte) + 1;
   credit(self, static_cast<std::size_t>(take_credit(debt)));
   if (!owes(self)) return true;
   guest a(self, for_whom::itself);
+  piece_clock clock(now_ns(), until);
   while (const std::size_t work = a.piece()) {
     credit(self, work);
-    if (self.assist_credit >= 0 || now_ns() >= until) return true;
+    if (self.assist_credit >= 0 || clock.is_over(now_ns())) return true;
   }
   return false;
 }

@@ -18,7 +18,7 @@
 namespace cairn::gc {
 namespace {
 
-constexpr std::size_t k_turn_objects = 40, k_turn_bytes = 4 << 10;
+constexpr std::size_t k_turn_objects = 32, k_turn_bytes = 4 << 10;
 constexpr std::size_t k_publish_bytes = 16 << 10;
 
 // Where a marker is while it is free; null: a thread has it. All else is that thread's, or the cycle's, as the marker

@@ -2,7 +2,7 @@
 // SPDX-FileCopyrightText: The Cairn authors
 //
 // Threads of the program that mark for a moment: because they owe it (gc/assist.cc), or because it is their
-// processor's turn (gc/share.h). Each borrows one of a few markers, and marks in pieces of 40 objects, each in
+// processor's turn (gc/share.h). Each borrows one of a few markers, and marks in pieces of 32 objects, each in
 // a runtime section of its own, so that a handshake waits for one of them at most.
 //
 // The door. Marking has ended when nobody has a grey object in hand (gc/concurrent.h). A guest takes its marker, which
@@ -14,6 +14,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "gc/mark.h"
 #include "sched/m.h"
@@ -29,6 +30,22 @@ struct lent_marker {
 
 // To whom what is marked is credited: to all, as the background's work is, or to nobody, because the guest keeps it.
 enum class for_whom : std::uint8_t { all, itself };
+
+// When a slice is over that should end at `until`: with the piece whose end is nearest to that. The next one takes as
+// long as the last, so it is not begun if it would end further behind `until` than the last one before it.
+class piece_clock {
+ public:
+  piece_clock(std::uint64_t now, std::uint64_t until) noexcept : last_(now), until_(until) {}
+  // After each piece.
+  bool is_over(std::uint64_t now) noexcept {
+    const std::uint64_t piece = now - std::exchange(last_, now);
+    return now + piece / 2 >= until_;
+  }
+
+ private:
+  std::uint64_t last_;
+  const std::uint64_t until_;
+};
 
 // Inside the door, with a marker, for as long as the door stays open. Made and destroyed at depth 0.
 class guest {

@@ -65,9 +65,10 @@ void tell_there_is_no_work() noexcept {
 std::size_t mark_until(sched::m& self, std::uint64_t until) noexcept {
   std::size_t scanned = 0;
   guest a(self, for_whom::all);
+  piece_clock clock(now_ns(), until);
   while (const std::size_t bytes = a.piece()) {
     scanned += bytes;
-    if (now_ns() >= until) break;
+    if (clock.is_over(now_ns())) break;
   }
   return scanned;
 }
