@@ -74,23 +74,47 @@ void add(work_writer& out, const void* p) noexcept {
   if (heap::g_space.contains(word)) out.push(word & ~std::uintptr_t{7});
 }
 
-// The marker would find nothing to do: `p` points to no object, or to one that is marked. False, too, where that
-// takes more than one look: the far pages of an object of 128 GiB. Made to need no frame.
-[[gnu::always_inline]] inline bool is_no_news(const void* p) noexcept {
+// The multiplier for an offset within a span, by the low byte of its pages' entry: 0 for pages of no span.
+constexpr auto k_reciprocal_by_entry = [] {
+  std::array<std::uint32_t, 256> table{};
+  for (unsigned sc = 0; sc < 2 * detail::k_size_class_count; ++sc)
+    table[heap::page_info::make(sc, 0).word] = detail::k_class_reciprocal[sc / 2];
+  return table;
+}();
+
+// Whether the bits of the slot that `p` points into say so; true, too, if `p` points out of the heap, and false where
+// they take more than one look: in the far pages of an object of 128 GiB. For a page of no span it asks the bits of a
+// first slot, whatever they are. Made to need no frame.
+template <class F>
+[[gnu::always_inline]] inline bool look_at(const void* p, F says_so) noexcept {
   const heap::space& s = heap::g_space;
-  std::uintptr_t offset = reinterpret_cast<std::uintptr_t>(p) - s.base;
-  if (offset >= s.committed.load(std::memory_order_relaxed)) return true;
+  const std::uintptr_t offset = reinterpret_cast<std::uintptr_t>(p) - s.base;
+  if (offset >= s.committed.load(std::memory_order_relaxed)) [[unlikely]]
+    return true;
   const std::size_t page = offset >> detail::k_page_shift;
   const heap::page_info info = s.info_of(page);
-  if (!info.in_use()) return true;
   if (info.distance() == heap::page_info::k_far) [[unlikely]]
     return false;
   const std::size_t first = page - info.distance();
-  offset -= first << detail::k_page_shift;
   // As in find_one: of the tail behind the last slot no bit is ever set.
-  const auto index = static_cast<unsigned>(offset * detail::k_class_reciprocal[info.span_class() / 2] >> 32);
-  const heap::bit_group& bits = s.group_of(first, index);
-  return ((bits.marked() | ~bits.alloc.load(std::memory_order_relaxed)) & heap::bit_of(index)) != 0;
+  const std::uint64_t scaled = (offset - (first << detail::k_page_shift)) *
+                               k_reciprocal_by_entry[info.word & 0xff];
+  const auto index = static_cast<unsigned>(scaled >> 32);
+  return (says_so(info, s.group_of(first, index)) & heap::bit_of(index)) != 0;
+}
+
+// The marker would find nothing to do with `p`, as stores find as a rule while a cycle marks: it points to a slot that
+// is marked. So each instruction counts, and none is spent on the rarer reasons of is_no_news.
+[[gnu::always_inline]] inline bool is_marked_object(const void* p) noexcept {
+  return look_at(p, [](heap::page_info, const heap::bit_group& bits) { return bits.marked(); });
+}
+
+// For whatever reason: it may also point to a page of no span, or to a slot that is not allocated.
+[[gnu::always_inline]] inline bool is_no_news(const void* p) noexcept {
+  return look_at(p, [](heap::page_info info, const heap::bit_group& bits) {
+    const std::uint64_t free = ~bits.alloc.load(std::memory_order_relaxed);
+    return info.in_use() ? bits.marked() | free : ~std::uint64_t{0};
+  });
 }
 
 // To the work buffer that the thread fills, and that to the pool when it is full: each turn at the pool's locks
@@ -180,26 +204,6 @@ namespace {
 
 namespace {
 
-[[gnu::noinline]] void store_watched(const void* slot, const void* old, const void* value,
-                                     const char* type) noexcept {
-  const unsigned char flags = __atomic_load_n(&cairn_barrier_flags, __ATOMIC_RELAXED);
-  const void *kept_old = old, *kept_value = value;
-  asm volatile("" : "+r"(kept_old), "+r"(kept_value));  // as in barrier_slow
-  // While a stack is grey. (When none is, the caller has looked.)
-  const bool is_known = (flags & gc::k_grey_stacks) != 0 && heap::the_heap.current().black() &&
-                        gc::is_no_news(old) && gc::is_no_news(value);
-  if (!is_known) record_stored(flags, kept_old, kept_value);
-  // Afterwards: they wait in the safe state, where no handshake looks for what a store has in its registers.
-  if ((flags & (gc::k_check_location | gc::k_check_value)) != 0) [[unlikely]] {
-    if ((flags & gc::k_check_location) != 0) gc::check_location(slot, value, type);
-    if ((flags & gc::k_check_value) != 0) gc::check_value(slot, value, type);
-  }
-}
-
-}  // namespace
-
-namespace {
-
 // Until the thread looks at the clock. No goroutine's: a look too early or too late is none the worse.
 [[gnu::tls_model("initial-exec")]] thread_local int t_stores_left = 0;
 
@@ -221,6 +225,26 @@ namespace {
     take_part();
 }
 
+[[gnu::noinline, gnu::cold]] void check_store(unsigned char flags, const void* slot, const void* value,
+                                              const char* type) noexcept {
+  if ((flags & gc::k_check_location) != 0) gc::check_location(slot, value, type);
+  if ((flags & gc::k_check_value) != 0) gc::check_value(slot, value, type);
+}
+
+[[gnu::noinline]] void store_watched(const void* slot, const void* old, const void* value,
+                                     const char* type) noexcept {
+  const unsigned char flags = __atomic_load_n(&cairn_barrier_flags, __ATOMIC_RELAXED);
+  const void *kept_old = old, *kept_value = value;
+  asm volatile("" : "+r"(kept_old), "+r"(kept_value));  // as in barrier_slow
+  const bool is_known = heap::the_heap.current().black() && gc::is_no_news(old) &&
+                        ((flags & gc::k_grey_stacks) == 0 || gc::is_no_news(value));
+  if (!is_known) record_stored(flags, kept_old, kept_value);
+  // Afterwards: they wait in the safe state, where no handshake looks for what a store has in its registers.
+  if ((flags & (gc::k_check_location | gc::k_check_value)) != 0) [[unlikely]]
+    return check_store(flags, slot, value, type);
+  if (is_known) count_store();
+}
+
 }  // namespace
 
 // Not inlined: the address of its thread's count must not outlive a call that may park.
@@ -230,10 +254,10 @@ namespace {
   asm volatile("" : "+r"(kept));  // no compiler derives it from what the look below computes of `old`
   gc::after_pointers();
   // All stacks are black and nothing is to be checked: the frequent case.
-  if (__atomic_load_n(&cairn_barrier_flags, __ATOMIC_RELAXED) == gc::k_marking && gc::is_no_news(old))
-      [[likely]]
-    return count_store();
-  store_watched(slot, kept, value, type);
+  if (__atomic_load_n(&cairn_barrier_flags, __ATOMIC_RELAXED) != gc::k_marking || !gc::is_marked_object(old))
+      [[unlikely]]
+    return store_watched(slot, kept, value, type);
+  count_store();
 }
 
 void bulk_barrier_slow(const void* first, std::size_t bytes) noexcept {

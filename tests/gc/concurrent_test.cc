@@ -13,6 +13,7 @@
 #include <chrono>
 #include <cstring>
 #include <memory>
+#include <random>
 #include <thread>
 #include <vector>
 
@@ -185,6 +186,48 @@ TEST(ConcurrentCycle, BuffersNoWordThatPointsToAFreeSlot) {
                             }));
   EXPECT_GT(tried, 0);
   EXPECT_EQ(buffered, 0);
+}
+
+bool is_news(std::uintptr_t word) {
+  cairn::heap::object_ref o;
+  return cairn::heap::find_object(word, o) && cairn::heap::is_allocated(o) && !cairn::heap::is_marked(o);
+}
+
+// Inside and between objects, in pages of no span, in large objects beyond their first page, outside of the heap.
+TEST(ConcurrentCycle, BuffersWhatPointsIntoAnUnmarkedObjectAndNoOtherWord) {
+  ballast small;  // cells
+  std::vector<root<std::uint64_t>> large;
+  for (int i = 0; i < 8; ++i) large.emplace_back(cairn::make_gc_array<std::uint64_t>(200'000).data());
+  root<holder> to = make_gc<holder>();
+  int buffered = 0, wrongly = 0, missing = 0;
+  std::mt19937_64 random(7);
+  const auto& space = cairn::heap::g_space;
+  auto some_word = [&]() -> std::uintptr_t {
+    if (random() % 3 == 0)
+      return reinterpret_cast<std::uintptr_t>(large[random() % 8].get()) + random() % 1'600'000;
+    return space.base - 4096 + random() % (space.committed.load() + 8192);
+  };
+  ASSERT_TRUE(while_marking([&] { buffered = wrongly = missing = 0; },
+                            [&] {
+                              const cairn::sched::m& self = cairn::sched::self();
+                              for (int i = 0; i < 3000; ++i) {
+                                const std::uintptr_t word = some_word();
+                                const bool was_news = is_news(word);
+                                const unsigned before = self.barrier.n;
+                                std::memcpy(static_cast<void*>(&to->first), &word, sizeof word);
+                                to->first = nullptr;
+                                // A round may have emptied the buffer meanwhile, a full one was handed over:
+                                // then it says nothing.
+                                const bool is_buffered = self.barrier.n > before;
+                                const bool is_not = self.barrier.n == before && before > 1;
+                                buffered += is_buffered;
+                                wrongly += is_buffered && !was_news;
+                                missing += is_not && is_news(word);
+                              }
+                            }));
+  EXPECT_GT(buffered, 0);
+  EXPECT_EQ(wrongly, 0);
+  EXPECT_EQ(missing, 0);
 }
 
 TEST(ConcurrentCycle, KeepsWhatAtomicsHandFromOneToAnother) {
