@@ -180,12 +180,12 @@ such a loop is seen beside it.
   --shape SHAPE        graph (64 B nodes, 4 edges, two of them random; default), tree (32 B nodes), arrays (of 1 MiB,
                        pointers to 64 B objects), ring (nothing but the ring, 200000 messages)
   --ring N             messages of 1 KiB in the ring (default 4096, beside the shape)
-  --threads N          threads that do units and inserts (default 1); live heap and ring are divided among them
+  --threads N          threads that do units, readings, inserts (default 1); live heap and ring are divided among them
   --allocators N       threads beside them that allocate 64 B objects and drop them (default 1)
   --parked N           goroutines beside them that wait, ten frames deep (default 0)
   --running N          goroutines beside them that make and follow a short list every 10 ms (default 0)
   --rate R             objects a second of all allocators together, such as 500k or 20M (default full: full speed)
-  --unit T             length of a unit in us (default 10); 0: inserts only
+  --unit T             length of a unit, and of a reading, in us (default 10); 0: inserts only
   --percent P          GC percent, or off (default: CAIRNGC, else 100)
   --memory-limit SIZE  soft limit (default: CAIRNMEMLIMIT, else none)
   --duration S         seconds that are recorded, of each run (default 10)

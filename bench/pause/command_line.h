@@ -19,12 +19,12 @@ struct plan {
   shape_kind shape = shape_kind::graph;
   std::size_t live_bytes = std::size_t{256} << 20;  // of the shape; of a ring: its messages
   std::size_t ring_messages = 4096;                 // of all threads
-  unsigned threads = 1;                             // that do units and inserts
+  unsigned threads = 1;                             // that do units, readings and inserts
   unsigned allocators = 1;                          // that only allocate
   std::size_t parked = 0;                           // goroutines that wait, ten frames deep
   std::size_t running = 0;                          // goroutines that work every 10 ms
   double rate = 0;                                  // objects a second of all allocators; 0: full speed
-  double unit_us = 10;                              // 0: no units, inserts only
+  double unit_us = 10;                              // 0: inserts only
   double seconds = 10;
   double warmup_seconds = 1;
   std::optional<int> gc_percent = {};            // empty: the environment's

@@ -77,6 +77,7 @@ void measure(experiment& out) {
   out.live_bytes = subject.live_bytes();
   out.build_seconds = subject.build_seconds();
   out.exchanges_per_unit = subject.exchanges_per_unit();
+  out.reads_per_reading = subject.reads_per_reading();
   company beside(out.what.parked, out.what.running);
   say(text_head(out));
   for (unsigned i = 0; i < out.what.repeat; i++) {

@@ -23,7 +23,7 @@ struct experiment {
   std::string machine, date;
   std::size_t live_bytes = 0;
   double build_seconds = 0;
-  unsigned exchanges_per_unit = 0;
+  unsigned exchanges_per_unit = 0, reads_per_reading = 0;
   double peak_rss_bytes = 0;
   std::vector<round_record> rounds = {};
 };

@@ -99,6 +99,8 @@ const char* heading_of(lap_kind kind) {
   switch (kind) {
     case lap_kind::unit:
       return "How long a unit of pointer work took";
+    case lap_kind::reading:
+      return "How long a reading took";
     case lap_kind::insert:
       return "How long an insert into the message ring took";
     case lap_kind::batch:
@@ -113,6 +115,10 @@ const char* explanation_of(lap_kind kind) {
       return "A unit exchanges pointers in a table and in the live heap and allocates nothing, so whatever "
              "makes "
              "one longer came from outside: the collector, other threads, the kernel, the machine.";
+    case lap_kind::reading:
+      return "A reading follows pointers of the same table and stores none, so it meets no barrier: it is "
+             "made "
+             "longer only by what keeps the thread from running, or takes its caches.";
     case lap_kind::insert:
       return "An insert allocates a message of 1 KiB, fills it and stores it into the ring, where it "
              "replaces the "

@@ -46,6 +46,12 @@ class interval_histogram {
     }
     return sum;
   }
+  // Entries of `least` and more, to the bucket's width.
+  std::uint64_t count_from(std::uint64_t least) const {
+    std::uint64_t sum = 0;
+    for (std::size_t i = bucket_of(least); i < buckets_.size(); i++) sum += buckets_[i];
+    return sum;
+  }
   // f(first, last, entries): each bucket that has some.
   template <class F>
   void for_each_bucket(F f) const {

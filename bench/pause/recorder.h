@@ -19,8 +19,8 @@
 
 namespace pause_bench {
 
-enum class lap_kind : std::uint8_t { unit, insert, batch };
-constexpr std::size_t k_lap_kinds = 3;
+enum class lap_kind : std::uint8_t { unit, reading, insert, batch };
+constexpr std::size_t k_lap_kinds = 4;
 
 // The laps of one kind. `alone`: all but the switched ones.
 struct series {

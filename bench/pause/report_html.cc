@@ -68,10 +68,12 @@ std::string facts(const experiment& from) {
   std::string out = "<dl>\n" + fact("command", "<code>" + escaped(from.command) + "</code>");
   out += fact("machine", escaped(from.machine)) + fact("date", escaped(from.date));
   out += fact("live heap", escaped(live_of(from)));
-  out += fact("threads",
-              fmt::format("{} doing units of {:g} \u00b5s ({} exchanges) and inserts, {} allocating at {}",
-                          what.threads, what.unit_us, from.exchanges_per_unit, what.allocators,
-                          what.rate == 0 ? "full speed" : fmt::format("{:g} objects/s", what.rate)));
+  out += fact(
+      "threads",
+      fmt::format("{} doing units and readings of {:g} \u00b5s ({} exchanges, {} reads) and inserts, {} "
+                  "allocating at {}",
+                  what.threads, what.unit_us, from.exchanges_per_unit, from.reads_per_reading,
+                  what.allocators, what.rate == 0 ? "full speed" : fmt::format("{:g} objects/s", what.rate)));
   if (what.parked + what.running != 0)
     out += fact("goroutines", fmt::format("{} parked, {} running", what.parked, what.running));
   const std::string length = what.repeat > 1 ? fmt::format("{} rounds of {:g} s; figures are medians",
@@ -89,14 +91,14 @@ std::string facts(const experiment& from) {
 std::string table(const experiment& from) {
   std::string out = "<div class=\"wide\"><table>\n<thead><tr><th>all times in \u00b5s</th><th>count</th>";
   for (double percentile : k_percentiles) out += fmt::format("<th>p{:g}</th>", percentile);
-  out += "<th>max</th></tr></thead>\n<tbody>\n";
+  out += fmt::format("<th>max</th><th>from {:.0f} \u00b5s, a second</th></tr></thead>\n<tbody>\n", k_long_us);
   for (const summary_block& block : summarize(from)) {
-    out += fmt::format("<tr><th colspan=\"{}\">{}</th></tr>\n", k_percentiles.size() + 3,
+    out += fmt::format("<tr><th colspan=\"{}\">{}</th></tr>\n", k_percentiles.size() + 4,
                        escaped(block.title));
     for (const summary_row& row : block.rows) {
       out += fmt::format("<tr><td>{}</td><td>{}</td>", escaped(row.name), row.count);
       for (double us : row.us) out += fmt::format("<td>{}</td>", show_us(us));
-      out += fmt::format("<td>{}</td></tr>\n", show_us(row.max_us));
+      out += fmt::format("<td>{}</td><td>{}</td></tr>\n", show_us(row.max_us), show_us(row.long_ones));
     }
   }
   return out + "</tbody>\n</table></div>\n";
@@ -135,7 +137,8 @@ std::string html_report(const experiment& from) {
     out += "<p class=\"spoilt\">" + spoilt + "</p>\n";
   }
   out += facts(from) + table(from) + comparison_table(from);
-  for (lap_kind kind : {lap_kind::unit, lap_kind::insert, lap_kind::batch}) out += latency_figure(from, kind);
+  for (lap_kind kind : {lap_kind::unit, lap_kind::reading, lap_kind::insert, lap_kind::batch})
+    out += latency_figure(from, kind);
   out += heap_figure(from) + long_lap_figure(from);
   return out + "</body>\n</html>\n";
 }

@@ -16,13 +16,13 @@ std::string heading(const std::string& title) {
   std::string out = fmt::format("\n{:<{}}{:>12}", title, k_name_width + 12, "count");
   // A long title has a line of its own.
   for (double percentile : k_percentiles) out += fmt::format("{:>10}", fmt::format("p{:g}", percentile));
-  return out + fmt::format("{:>10}\n", "max, us");
+  return out + fmt::format("{:>10}{:>11}\n", "max, us", "long a s");
 }
 
 std::string line(const summary_row& row) {
   std::string out = fmt::format("  {:<{}}{:>12}", row.name, k_name_width + 10, row.count);
   for (double us : row.us) out += fmt::format("{:>10}", show_us(us));
-  return out + fmt::format("{:>10}\n", show_us(row.max_us));
+  return out + fmt::format("{:>10}{:>11}\n", show_us(row.max_us), show_us(row.long_ones));
 }
 
 std::string collector_lines(const experiment& from) {
@@ -59,10 +59,12 @@ std::string text_head(const experiment& from) {
   const plan& what = from.what;
   std::string out = fmt::format("{}\n{}; {}\n", from.command, from.machine, from.date);
   out += fmt::format("{}, built in {:.1f} s; ", live_of(from), from.build_seconds);
-  out += fmt::format("{} working, {} allocating at {}; a unit is {} exchanges and a walk of {}\n",
-                     what.threads, what.allocators,
-                     what.rate == 0 ? std::string("full speed") : fmt::format("{:g} objects/s", what.rate),
-                     from.exchanges_per_unit, k_walk_steps);
+  out += fmt::format(
+      "{} working, {} allocating at {}; a unit is {} exchanges and a walk of {}, a reading "
+      "{} reads\n",
+      what.threads, what.allocators,
+      what.rate == 0 ? std::string("full speed") : fmt::format("{:g} objects/s", what.rate),
+      from.exchanges_per_unit, k_walk_steps, from.reads_per_reading);
   if (what.parked + what.running != 0)
     out += fmt::format("beside them {} goroutines parked and {} running\n", what.parked, what.running);
   return out;
@@ -96,6 +98,8 @@ std::string text_report(const experiment& from) {
   out += collector_lines(from) + rate_line(from);
   if (from.what.repeat > 1) out += fmt::format("medians of {} rounds\n", from.what.repeat);
   if (const std::string spoilt = spoilt_by(from); !spoilt.empty()) out += "SPOILT: " + spoilt + "\n";
+  out += fmt::format(
+      "long a s: how many of {:.0f} us and more, for each second that the row's took together\n", k_long_us);
   out += "switched: the kernel took the thread off its core meanwhile (involuntary context switch)\n";
   if (has_control(from)) {
     out += fmt::format(

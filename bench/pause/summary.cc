@@ -3,6 +3,7 @@
 #include "bench/pause/summary.h"
 
 #include <algorithm>
+#include <bit>
 #include <functional>
 
 #include <fmt/format.h>
@@ -10,7 +11,7 @@
 namespace pause_bench {
 namespace {
 
-constexpr const char* k_lap_names[] = {"units", "inserts", "batches"};
+constexpr const char* k_lap_names[] = {"units", "readings", "inserts", "batches"};
 constexpr const char* k_slices = "bare slices";
 // By cairn::gc::pause_kind.
 constexpr const char* k_kind_names[] = {"  stops", "  handshakes", "  stack scans", "barrier buffers",
@@ -26,10 +27,25 @@ double median(std::vector<double> values) {
 
 double us(std::chrono::nanoseconds ns) { return static_cast<double>(ns.count()) / 1e3; }
 
+// Of k_long_us and more: the first such entry in order of length is looked for.
+std::uint64_t count_long(const cairn::gc::histogram& from) {
+  const std::uint64_t count = from.count();
+  std::uint64_t shorter = 0;
+  for (std::uint64_t step = std::bit_floor(count); step != 0; step /= 2) {
+    const std::uint64_t tried = shorter + step;
+    if (tried <= count &&
+        us(from.percentile(100 * (static_cast<double>(tried) - 0.5) / static_cast<double>(count))) < k_long_us)
+      shorter = tried;
+  }
+  return count - shorter;
+}
+
 summary_row row_of(const std::string& name, const cairn::gc::histogram& from) {
   summary_row out{.name = name, .count = from.count()};
   for (std::size_t i = 0; i < k_percentiles.size(); i++) out.us[i] = us(from.percentile(k_percentiles[i]));
   out.max_us = out.most_us = us(from.max());
+  if (const double seconds = us(from.total()) / 1e6; seconds > 0)
+    out.long_ones = static_cast<double>(count_long(from)) / seconds;
   return out;
 }
 
@@ -47,6 +63,7 @@ summary_row median_row(const std::vector<summary_row>& rounds) {
     out.us[i] = of([i](const summary_row& row) { return row.us[i]; });
   }
   out.max_us = of([](const summary_row& row) { return row.max_us; });
+  out.long_ones = of([](const summary_row& row) { return row.long_ones; });
   for (const summary_row& row : rounds) {
     out.name = row.name;
     out.count += row.count;
@@ -117,6 +134,9 @@ summary_row row_of(const std::string& name, const interval_histogram& laps) {
     out.us[i] = static_cast<double>(laps.percentile_ns(k_percentiles[i])) / 1e3;
   }
   out.max_us = out.most_us = static_cast<double>(laps.max_ns()) / 1e3;
+  const double seconds = laps.time_in_ns(0) / 1e9;
+  constexpr auto k_long_ns = static_cast<std::uint64_t>(k_long_us * 1e3);
+  if (seconds > 0) out.long_ones = static_cast<double>(laps.count_from(k_long_ns)) / seconds;
   return out;
 }
 

@@ -11,6 +11,7 @@
 
 namespace pause_bench {
 
+constexpr double k_long_us = 100;
 constexpr std::array<double, 5> k_percentiles = {50, 90, 99, 99.9, 99.99};
 
 // Microseconds; each the median of the rounds'.
@@ -19,7 +20,8 @@ struct summary_row {
   std::uint64_t count = 0;  // of all rounds together
   std::array<double, k_percentiles.size()> us{};
   double max_us = 0;
-  double most_us = 0;  // the longest of all rounds
+  double most_us = 0;    // the longest of all rounds
+  double long_ones = 0;  // how many of k_long_us and more, for each second that a round's took together
 };
 
 struct summary_block {

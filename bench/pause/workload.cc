@@ -98,10 +98,10 @@ void workload::build(worker& into, unsigned number) {
   for (auto& slot : objects->ring) slot = cairn::make_gc<message>();
 }
 
-// How many exchanges fill what the walk leaves of a unit.
+// How many exchanges fill what the walk leaves of a unit, and how many reads take as long.
 void workload::calibrate() {
   if (what_.unit_us == 0) return;
-  double walk = 0, with_exchanges = 0;
+  double walk = 0, with_exchanges = 0, reads = 0;
   constexpr unsigned k_tried = 2048;
   std::thread thread = start_thread([&] {
     worker& self = *workers_[0];
@@ -110,10 +110,13 @@ void workload::calibrate() {
     walk = median_ns([&] { unit(self, table); });
     exchanges_ = k_tried;
     with_exchanges = median_ns([&] { unit(self, table); });
+    reads_ = k_tried;
+    reads = median_ns([&] { reading(self, table); });
   });
   wait_for(thread);
   const double each = std::max((with_exchanges - walk) / k_tried, 0.01);
   exchanges_ = static_cast<unsigned>(std::max(what_.unit_us * 1000 - walk, 0.) / each);
+  reads_ = static_cast<unsigned>(what_.unit_us * 1000 * k_tried / std::max(reads, 1.));
 }
 
 // ---- the work ----
@@ -129,6 +132,13 @@ void workload::unit(worker& self, cairn::gc_ptr<small>* table) {
   }
   self.random = random;
   self.shape->walk(k_walk_steps, self.random);
+}
+
+void workload::reading(worker& self, const cairn::gc_ptr<small>* table) const {
+  std::uint64_t sum = 0;
+  for (unsigned i = 0; i < reads_; i++) sum += table[self.random.next() % k_table_slots]->words[0];
+  volatile std::uint64_t used = sum;
+  (void)used;
 }
 
 template <class Source>
@@ -159,6 +169,8 @@ void workload::work(session& shared, worker& self, thread_record& out, Source so
     if (what_.unit_us != 0) {
       unit(self, table);
       watch.lap(lap_kind::unit, laps[index(lap_kind::unit)]);
+      reading(self, table);
+      watch.lap(lap_kind::reading, laps[index(lap_kind::reading)]);
     }
     message* made = source.take_message();
     std::memset(made->words, static_cast<int>(n), sizeof made->words);

@@ -3,10 +3,10 @@
 //
 // The threads of the benchmark: their live heap, their work, and one run of it.
 //
-// A working thread alternates a unit (exchanges of pointers in a table that is in the cache, and a walk that changes
-// the live shape) with an insert of a new message into its part of the ring. An allocating thread makes batches
-// of objects that die soon. Each of these is a lap (recorder.h). A run without the collector does the same
-// with reused objects (objects.h) inside a no_gc_scope.
+// A working thread alternates a unit (exchanges of pointers in a table that is in the cache, and a walk that
+// changes the live shape), a reading of as long, which stores no pointer, and an insert of a new message into
+// its part of the ring. An allocating thread makes batches of objects that die soon. Each of these is a lap
+// (recorder.h). A run without the collector does the same with reused objects (objects.h) inside a no_gc_scope.
 #pragma once
 #include <array>
 #include <atomic>
@@ -52,6 +52,7 @@ class workload {
   run_record run(bool collected);
 
   unsigned exchanges_per_unit() const { return exchanges_; }
+  unsigned reads_per_reading() const { return reads_; }
   std::size_t live_bytes() const { return live_bytes_; }  // all that is reachable
   double build_seconds() const { return build_seconds_; }
 
@@ -85,6 +86,7 @@ class workload {
   void build(worker& into, unsigned number);
   void calibrate();
   void unit(worker& self, cairn::gc_ptr<small>* table);
+  void reading(worker& self, const cairn::gc_ptr<small>* table) const;
   void start_threads(session& shared, bool collected);
   void warm_up(bool collected) const;
   void record(session& shared, run_record& out);
@@ -97,7 +99,7 @@ class workload {
 
   plan what_;
   std::vector<std::unique_ptr<worker>> workers_;
-  unsigned exchanges_ = 0;
+  unsigned exchanges_ = 0, reads_ = 0;
   std::size_t live_bytes_ = 0;
   double build_seconds_ = 0;
 };

@@ -19,6 +19,7 @@
 #include "bench/pause/shapes.h"
 #include "bench/pause/summary.h"
 #include "bench/pause/svg_chart.h"
+#include "gc/histogram.h"
 #include "scale.h"
 
 namespace {
@@ -125,6 +126,16 @@ TEST(PauseHistogram, BucketsTileTheNumbers) {
     entries += count;
   });
   EXPECT_EQ(entries, h.count());
+}
+
+TEST(PauseHistogram, CountsEntriesFromALengthOn) {
+  interval_histogram h;
+  EXPECT_EQ(h.count_from(0), 0u);
+  for (std::uint64_t us : {1, 50, 99, 130, 130, 5000}) h.add(us * 1000);
+  EXPECT_EQ(h.count_from(0), 6u);
+  EXPECT_EQ(h.count_from(120'000), 3u);
+  EXPECT_EQ(h.count_from(1'000'000), 1u);
+  EXPECT_EQ(h.count_from(6'000'000), 0u);
 }
 
 TEST(PauseHistogram, MergeIsAddingAll) {
@@ -297,6 +308,32 @@ TEST(PauseSummary, FiguresAreTheMediansOfTheRounds) {
   ASSERT_EQ(compared.size(), 2u);
   EXPECT_NEAR(compared[1].p999, 2, 0.1);
   EXPECT_NEAR(compared[0].max, 2000, 1);
+}
+
+TEST(PauseSummary, TellsHowManyWereLongInASecondOfARow) {
+  experiment e;
+  run_record run;
+  for (int i = 0; i < 1000; i++) run.laps[0].alone.add(500'000);  // half a second together
+  for (int i = 0; i < 5; i++) run.laps[1].alone.add(200'000);
+  for (int i = 0; i < 9; i++) run.laps[1].alone.add(1000);
+  // As many as any, of which as many as any are long: no rounding tells one more.
+  constexpr auto k_assist = static_cast<std::size_t>(cairn::gc::pause_kind::assist);
+  for (std::uint64_t count = 1; count < 40; count++) {
+    for (std::uint64_t of_these = 0; of_these <= count; of_these++) {
+      cairn::gc::histogram_recorder recorder;
+      for (std::uint64_t i = 0; i < count; i++) recorder.add(i < of_these ? 1'000'000 : 1000);
+      run.after.by_kind[k_assist] = recorder.snapshot();
+      e.rounds.clear();
+      e.rounds.push_back({{}, run});
+      const summary_row assists = summarize(e)[1].rows[0];
+      const double seconds = static_cast<double>(of_these) / 1e3 + static_cast<double>(count - of_these) / 1e6;
+      ASSERT_NEAR(assists.long_ones, static_cast<double>(of_these) / seconds, 1e-6)
+          << of_these << " of " << count;
+    }
+  }
+  const std::vector<summary_row> felt = summarize(e)[0].rows;
+  EXPECT_NEAR(felt[0].long_ones, 2000, 40) << "units: all are";
+  EXPECT_NEAR(felt[2].long_ones, 5 / 0.001009, 100) << "readings: five of fourteen";
 }
 
 TEST(PauseChart, DrawsWithinItsFrameAndEscapes) {

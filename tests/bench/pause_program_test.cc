@@ -115,8 +115,8 @@ TEST(PauseProgram, AShortRunPrintsTheTableAndWritesThePage) {
     if (got.output.find("  pauses  ") != got.output.npos && got.output.find("\n0 cycles") == got.output.npos)
       break;
   }
-  for (const char* words : {"felt, with the collector", "control: collector off",
-                            "the collector's own record", "p99.99", "  units  ", "  inserts  ", "  batches  ",
+  for (const char* words : {"felt, with the collector", "control: collector off", "the collector's own record",
+                            "p99.99", "  units  ", "  readings  ", "  inserts  ", "  batches  ",
                             "  bare slices  ", "  pauses  ", "felt / control", "cycles ended in "}) {
     EXPECT_THAT(got.output, HasSubstr(words));
   }
@@ -127,8 +127,8 @@ TEST(PauseProgram, AShortRunPrintsTheTableAndWritesThePage) {
   ::unlink(page_name.c_str());
   expect_self_contained(page);
   EXPECT_THAT(page, HasSubstr("--duration " + seconds));
-  for (const char* words : {"How long a unit", "How long an insert", "How long a batch", "The heap, its goal",
-                            "Every interval longer", "prefers-color-scheme: dark"}) {
+  for (const char* words : {"How long a unit", "How long a reading", "How long an insert", "How long a batch",
+                            "The heap, its goal", "Every interval longer", "prefers-color-scheme: dark"}) {
     EXPECT_THAT(page, HasSubstr(words));
   }
 }
