@@ -74,7 +74,8 @@ class guest {
 };
 
 namespace guests {
-void prepare();  // as many markers as there are Ps. Cycle lock held, depth 0
+// As many markers as there are Ps, ready for the cycle that regions().fit() was for. Cycle lock held, depth 0.
+void prepare();
 // By the thread that runs the cycle, as all below. The counts of what is marked start again; behind the closed door.
 void begin_cycle() noexcept;
 void open_door() noexcept;

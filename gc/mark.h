@@ -100,6 +100,8 @@ class marker {
   bool try_flush() noexcept;
   // The same where there is no way to go on without.
   void flush() noexcept;
+  // Takes the memory that it needs to sort; without, it tries again when it does.
+  void prepare_to_sort() noexcept { (void)sorter_.make_tails(); }
   bool has_work() const noexcept { return lo_ != hi_ || has_grey() || sorter_.entries() != 0; }
 
   std::size_t bytes_marked = 0;

@@ -98,6 +98,8 @@ class sorter {
   sorter(const sorter&) = delete;
   sorter& operator=(const sorter&) = delete;
 
+  // Has the table made, of memory that is there, unless it is: so that sort() need not. False: there is no memory.
+  bool make_tails() noexcept;
   // Sorts the entries [from, to). Those that cannot be, or for which there is no memory, are moved to the front.
   // Returns their end.
   std::uintptr_t* sort(std::uintptr_t* from, std::uintptr_t* to) noexcept;
@@ -110,7 +112,6 @@ class sorter {
   void hand_over() noexcept;
 
  private:
-  // Of zeros to begin with, as the memory is: nothing is written for a region before there is a candidate.
   struct tail {
     std::uint32_t* next;
     std::uint32_t* end;  // of its buffer; null: there is none
@@ -118,13 +119,11 @@ class sorter {
   bool make_room(tail& t, std::uint32_t region) noexcept;
   work_buf* close(tail& t, std::uint32_t region) noexcept;
 
-  bool make_tails() noexcept;
-
   work_pool& pool_;
   std::size_t entries_ = 0;
   std::uint32_t at_ = 0;  // of take_next
-  // k_regions of them, 32 KiB: from the first entry that it sorts on, and for good, for most markers never do. Null:
-  // it has none.
+  // k_regions of them, 32 KiB, for good: made when a guest's marker may have to sort (gc/guest.h), else with the first
+  // entry to sort, for most markers never do. Null: it has none.
   tail* tails_ = nullptr;
 };
 

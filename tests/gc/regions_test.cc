@@ -101,6 +101,29 @@ TEST(Sorter, HasNoTableBeforeItSorts) {
   EXPECT_EQ(in_order(take_all(pool)), in_order(all));
 }
 
+TEST(Sorter, NeedsNoMemoryForATableThatWasMade) {
+  static work_pool pool;
+  auto first = std::make_unique<sorter>(pool), s = std::make_unique<sorter>(pool);
+  const entries all = addresses(1000, 4);
+  sort_all(*first, all);
+  first->hand_over();
+  take_all(pool);  // and its buffers are free
+  {
+    cairn::heap::fake_os fake;
+    fake.fail_kind(cairn::heap::fake_os::k_map);
+    EXPECT_FALSE(s->make_tails());
+  }
+  EXPECT_TRUE(s->make_tails());
+  {
+    cairn::heap::fake_os fake;
+    fake.fail_kind(cairn::heap::fake_os::k_map);
+    EXPECT_TRUE(s->make_tails());
+    sort_all(*s, all);
+  }
+  s->hand_over();
+  EXPECT_EQ(in_order(take_all(pool)), in_order(all));
+}
+
 TEST(Sorter, ABufferHoldsOneRegionsCandidates) {
   static work_pool pool;
   auto s = std::make_unique<sorter>(pool);
