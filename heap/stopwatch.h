@@ -4,10 +4,12 @@
 // Times what the library does to a thread, and tells whether others had the thread's processor meanwhile: threads that
 // the kernel switched to, or, of a virtual machine, whatever its host ran.
 //
-// The rule, for all kinds of interruption. The kernel counts how often it has switched the thread off its processor
-// against its will, and how often because it slept, and it clocks the thread's CPU time, in which neither the time of
-// other threads is nor what the host tells it has stolen (told exactly: of a gap of 4.263 ms in a bare loop, without
-// any switch, CPU time left out 4.238). An interval is `switched` if
+// The rule, for all kinds of interruption. The kernel counts how often it has switched the thread off its
+// processor against its will, and how often because it slept, and it clocks the thread's CPU time, in which
+// neither the time of other threads is nor what the host tells it has stolen. (Of some gaps in bare loops,
+// without any switch, CPU time left out nearly all, 4.238 of 4.263 ms; of others nothing, though both
+// processors had missed ticks of the kernel's clock meanwhile. What the host does not tell counts against the
+// library.) An interval is `switched` if
 //   no switch was counted, and the thread did not run for half of it or more: then the host had the processor; or
 //   an involuntary switch was counted, and the thread did not run for half of it or more, or ran for 25 us at most: an
 //   interrupt and the switches of the kernel's are CPU time of the thread, and take nearly as long.
