@@ -2,7 +2,10 @@
 // SPDX-FileCopyrightText: The Cairn authors
 //
 // heap/os.h for tests: real memory from the system, every precondition of the contract checked, and calls
-// that fail when told to. While an object of it lives it is the_os().
+// that fail when told to. While an object of it lives it is the_os() for the thread that has made it, and for those
+// that say so (fake_os::use). All others go to the system as ever: threads of the runtime, which earlier tests of the
+// process have started, come when they like with memory that it does not know (sysmon gives idle stacks back, the
+// sweeper idle pages), and one of them may be inside a call when it is destroyed.
 #pragma once
 #include <gtest/gtest.h>
 
@@ -11,6 +14,7 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "heap/os.h"
@@ -63,14 +67,62 @@ class range_set {
   std::map<std::uintptr_t, std::uintptr_t> ranges_;
 };
 
+// The replacement of the_os() in a program of tests, from before main() on, so that it does not change while any thread
+// reads it: sends each thread to its own.
+class os_of_threads final : public os {
+ public:
+  os_of_threads() : system_(the_os()) { set_os(this); }
+
+  os& of_thread() const noexcept { return mine != nullptr ? *mine : system_; }
+  static inline thread_local os* mine = nullptr;
+
+  void* reserve(std::size_t bytes, std::size_t align, void* hint) noexcept override {
+    return of_thread().reserve(bytes, align, hint);
+  }
+  bool commit(void* at, std::size_t bytes) noexcept override { return of_thread().commit(at, bytes); }
+  bool give_back(void* at, std::size_t bytes) noexcept override { return of_thread().give_back(at, bytes); }
+  void release(void* at, std::size_t bytes) noexcept override { of_thread().release(at, bytes); }
+  void* map(std::size_t bytes) noexcept override { return of_thread().map(bytes); }
+  void advise(void* at, std::size_t bytes, huge_pages wanted) noexcept override {
+    of_thread().advise(at, bytes, wanted);
+  }
+  guard_kind guard(void* at, std::size_t bytes, bool may_split) noexcept override {
+    return of_thread().guard(at, bytes, may_split);
+  }
+  std::size_t guard_marks(const range* ranges, std::size_t n) noexcept override {
+    return of_thread().guard_marks(ranges, n);
+  }
+  void unmark(const range* ranges, std::size_t n) noexcept override { of_thread().unmark(ranges, n); }
+  bool populate(const range* ranges, std::size_t n) noexcept override {
+    return of_thread().populate(ranges, n);
+  }
+  std::size_t physical_page_bytes() const noexcept override { return of_thread().physical_page_bytes(); }
+  std::size_t address_space_left() const noexcept override { return of_thread().address_space_left(); }
+
+ private:
+  os& system_;
+};
+inline os_of_threads the_os_of_threads;
+
 class fake_os final : public os {
  public:
+  // For a scope of another thread than the one that has made it.
+  class use {
+   public:
+    explicit use(fake_os& fake) : before_(std::exchange(os_of_threads::mine, &fake)) {}
+    ~use() { os_of_threads::mine = before_; }
+    use(const use&) = delete;
+    use& operator=(const use&) = delete;
+
+   private:
+    os* const before_;
+  };
+
   enum kind { k_reserve, k_commit, k_give_back, k_release, k_map, k_advise, k_guard, k_populate, k_kinds };
   static constexpr std::size_t k_never = SIZE_MAX;
 
-  fake_os() : real_(the_os()) { set_os(this); }
+  fake_os() = default;
   ~fake_os() {
-    set_os(nullptr);
     for (const std::string& v : violations_) ADD_FAILURE() << v;
   }
   fake_os(const fake_os&) = delete;
@@ -202,7 +254,8 @@ class fake_os final : public os {
     return fail;
   }
 
-  os& real_;
+  os& real_ = the_os_of_threads.of_thread();
+  const use here_{*this};
   std::mutex lock_;  // of all below
   range_set reserved_, committed_, mapped_;
   std::size_t fail_in_ = k_never;

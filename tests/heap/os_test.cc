@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <thread>
 
 #include "cairn/detail/annotate.h"
 #include "tests/heap/fake_os.h"
@@ -373,6 +374,44 @@ TEST(FakeOs, SeesBrokenContracts) {
   the_os().release(p, k_mib);
   EXPECT_TRUE(fake.violations().empty());
   EXPECT_EQ(fake.reserved_bytes(), 0u);
+}
+
+// As one of the runtime's that an earlier test has started, and that gives back memory of then.
+TEST(FakeOs, IsNoneOfTheBusinessOfAThreadThatHasNotMadeIt) {
+  const std::size_t page = the_os().physical_page_bytes();
+  void* const old = the_os().map(2 * page);
+  ASSERT_NE(old, nullptr);
+  fake_os fake;
+  fake.fail_kind(fake_os::k_map);
+  fake.fail_kind(fake_os::k_give_back);
+  fake.set_physical_page(16 * page);
+  std::thread([&] {
+    EXPECT_TRUE(the_os().give_back(old, page));
+    EXPECT_EQ(the_os().physical_page_bytes(), page);
+    void* const p = the_os().map(page);
+    EXPECT_NE(p, nullptr);
+    the_os().release(p, page);
+    the_os().release(old, 2 * page);
+  }).join();
+  EXPECT_TRUE(fake.violations().empty());
+  EXPECT_EQ(fake.calls(fake_os::k_map) + fake.calls(fake_os::k_give_back) + fake.calls(fake_os::k_release),
+            0u);
+}
+
+TEST(FakeOs, IsAlsoForAThreadThatSaysSo) {
+  fake_os fake;
+  fake.fail_kind(fake_os::k_map);
+  std::thread([&] {
+    const std::size_t page = the_os().physical_page_bytes();
+    {
+      const fake_os::use its_os(fake);
+      EXPECT_EQ(the_os().map(page), nullptr);
+    }
+    void* const p = the_os().map(page);
+    EXPECT_NE(p, nullptr);
+    the_os().release(p, page);
+  }).join();
+  EXPECT_EQ(fake.calls(fake_os::k_map), 1u);
 }
 
 }  // namespace

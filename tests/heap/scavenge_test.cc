@@ -205,6 +205,7 @@ TEST_F(Scavenger, AllocationAndScavengingAtOnceLoseNoPage) {
   std::vector<std::thread> threads;
   for (int t = 0; t < k_threads; ++t) {
     threads.emplace_back([&, t] {
+      const fake_os::use its_os(fake);
       std::uint64_t seed = static_cast<std::uint64_t>(t) * 77 + 12345;
       std::vector<std::pair<page_run, std::size_t>> held;
       for (std::size_t i = 0; i < rounds; ++i) {
@@ -238,6 +239,7 @@ TEST_F(Scavenger, AllocationAndScavengingAtOnceLoseNoPage) {
     });
   }
   std::thread background([&] {
+    const fake_os::use its_os(fake);
     while (running.load() != 0) {
       scavenger_.step(true);
       std::this_thread::yield();
