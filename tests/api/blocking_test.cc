@@ -33,8 +33,8 @@ TEST(Blocking, HandsTheOnlyProcToAnother) {
     });
     EXPECT_TRUE(cairn::blocking([&] {
       entered = true;
-      const auto deadline = std::chrono::steady_clock::now() + k_patience;
-      while (!other_ran && std::chrono::steady_clock::now() < deadline) nap();
+      patience left;
+      while (!other_ran && !left.is_over()) nap();
       return other_ran.load();
     }));
   });

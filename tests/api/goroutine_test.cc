@@ -61,7 +61,7 @@ TEST(Goroutine, TwoRunAtTheSameTimeOnTwoProcs) {
     std::atomic<bool> together{false}, over{false};
     auto player = [&](int side) {
       auto burst_began = clock_type::now();
-      const auto deadline = burst_began + k_patience;
+      patience left;
       for (int i = side; !over; i += 2) {
         while (moves.load(std::memory_order_acquire) != i && !over) {
         }
@@ -69,7 +69,7 @@ TEST(Goroutine, TwoRunAtTheSameTimeOnTwoProcs) {
         if (side != 0 || i % k_burst != 0) continue;
         const auto now = clock_type::now();
         if (i > 0 && now - burst_began < k_burst * 1ms) together = true;
-        if (together || now > deadline) over = true;
+        if (together || left.is_over()) over = true;
         burst_began = now;
       }
     };

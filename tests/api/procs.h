@@ -37,9 +37,9 @@ void on_one_and_two_procs(F f) {
 // As wait_until, but a goroutine that waits so leaves its P to others.
 template <class P>
 bool eventually(P done) {
-  const auto deadline = std::chrono::steady_clock::now() + k_patience;
+  patience left;
   while (!done()) {
-    if (std::chrono::steady_clock::now() > deadline) return done();
+    if (left.is_over()) return done();
     cairn::sleep_for(std::chrono::milliseconds(1));
   }
   return true;

@@ -78,8 +78,8 @@ class running_cycle {
 // the cycle ends. False if no attempt was quick enough.
 template <class Before, class During>
 [[gnu::noinline]] bool while_marking(Before before, During during) {
-  const auto give_up = std::chrono::steady_clock::now() + k_patience;
-  while (std::chrono::steady_clock::now() < give_up) {
+  patience left;
+  while (!left.is_over()) {
     before();
     clear_stack();
     bool in_time = false;
@@ -350,8 +350,8 @@ TEST(ConcurrentCycle, KeepsRawPointersThatACleanupCaptures) {
     for (int i = 0; i < 500'000; ++i) roots.emplace_back(one);
   });
   int in_time = 0;
-  const auto give_up = std::chrono::steady_clock::now() + k_patience;
-  while (in_time < 3 && std::chrono::steady_clock::now() < give_up) {
+  patience left;
+  while (in_time < 3 && !left.is_over()) {
     std::atomic<int> wrong{-1};
     std::atomic<bool> ready{false};
     bool was_grey = false;
@@ -394,8 +394,8 @@ TEST(ConcurrentCycle, LocksAWeakReferenceToAnObjectWhoseSpanWasSweptBeforeTheBar
   ASSERT_TRUE(cairn::heap::find_object(reinterpret_cast<std::uintptr_t>(held.get()), target));
   auto is_marked = [&] { return cairn::heap::is_marked(target); };
   int in_time = 0;
-  const auto give_up = std::chrono::steady_clock::now() + k_patience;
-  while (in_time < 3 && std::chrono::steady_clock::now() < give_up) {
+  patience left;
+  while (in_time < 3 && !left.is_over()) {
     apart([&] {
       many.clear();
       for (int i = 0; i < 100'000; ++i) many.emplace_back(make_cell(2));
@@ -459,12 +459,12 @@ TEST(ConcurrentCycle, IsFinishedByACollectorThatWaitsForTheCycleThatItIsHanded) 
   });
   const std::size_t wanted = test_count(1500, 10);
   std::size_t last = 0;
-  auto last_change = std::chrono::steady_clock::now();
-  while (rounds.load() < wanted && std::chrono::steady_clock::now() - last_change < k_patience) {
+  patience left;
+  while (rounds.load() < wanted && !left.is_over()) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
     if (const std::size_t now = rounds.load(); now != last) {
       last = now;
-      last_change = std::chrono::steady_clock::now();
+      left = patience();
     }
   }
   EXPECT_GE(rounds.load(), wanted) << "nobody finishes the cycle";

@@ -28,14 +28,14 @@ using cairn::gc::pause_kind;
 template <class F>
 ::testing::AssertionResult provokes(pause_kind kind, F&& provoke) {
   const cairn::gc::histogram before = cairn::gc::read_stats().of(kind);
-  const auto deadline = std::chrono::steady_clock::now() + k_patience;
+  cairn_test::patience left;
   do {
     provoke();
     const cairn::gc::histogram since = cairn::gc::read_stats().of(kind) - before;
     if (since.count() == 0) continue;
     if (since.total().count() <= 0) return ::testing::AssertionFailure() << "they took no time";
     return ::testing::AssertionSuccess();
-  } while (std::chrono::steady_clock::now() < deadline);
+  } while (!left.is_over());
   return ::testing::AssertionFailure() << "none was recorded";
 }
 
@@ -116,10 +116,9 @@ TEST(Interruptions, ThoseThatTheKernelStretchesAreApart) {
   std::vector<std::unique_ptr<runner>> runners;
   for (unsigned i = 0; i < 2 * std::thread::hardware_concurrency(); ++i)
     runners.push_back(std::make_unique<runner>());
-  const auto deadline = std::chrono::steady_clock::now() + k_patience;
+  cairn_test::patience left;
   const std::uint64_t before = cairn::gc::read_stats().switched.count();
-  while (cairn::gc::read_stats().switched.count() == before && std::chrono::steady_clock::now() < deadline)
-    cairn::gc::collect();
+  while (cairn::gc::read_stats().switched.count() == before && !left.is_over()) cairn::gc::collect();
   EXPECT_GT(cairn::gc::read_stats().switched.count(), before);
 }
 

@@ -16,6 +16,8 @@
 #include <string_view>
 #include <vector>
 
+#include "patience.h"
+
 namespace process {
 
 struct outcome {
@@ -47,12 +49,13 @@ inline std::ostream& operator<<(std::ostream& os, const outcome& o) {
   _exit(127);
 }
 
-// Reads both pipes until the child has closed them, or until the deadline.
-inline bool drain(int out, int err, outcome& o, std::chrono::steady_clock::time_point deadline) {
+// Reads both pipes until the child has closed them. False when that takes too long.
+inline bool drain(int out, int err, outcome& o, std::chrono::seconds limit) {
+  cairn_test::patience left(limit);
   pollfd fds[2] = {{out, POLLIN, 0}, {err, POLLIN, 0}};
   char buffer[4096];
   while (fds[0].fd >= 0 || fds[1].fd >= 0) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
+    if (left.is_over()) return false;
     if (poll(fds, 2, 100) <= 0) continue;
     for (int i = 0; i < 2; ++i) {
       if (fds[i].fd < 0 || fds[i].revents == 0) continue;
@@ -83,7 +86,7 @@ inline outcome run(const std::string& program, std::vector<std::string> argument
   if (child == 0) become(program.c_str(), argv.data(), env.data(), out[1], err[1]);
   close(out[1]);
   close(err[1]);
-  if (!drain(out[0], err[0], o, std::chrono::steady_clock::now() + limit)) {
+  if (!drain(out[0], err[0], o, limit)) {
     o.timed_out = true;
     kill(child, SIGKILL);
   }

@@ -49,9 +49,9 @@ int most_left(int procs) { return procs + static_cast<int>(k_spare_workers) + 2;
 // Goroutines wait so, and leave their Ps to others.
 template <class Condition>
 bool comes(Condition condition) {
-  const auto deadline = std::chrono::steady_clock::now() + 60s;
+  cairn_test::patience left;
   while (!condition()) {
-    if (std::chrono::steady_clock::now() > deadline) return condition();
+    if (left.is_over()) return condition();
     sleep_for(2ms);
   }
   return true;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "heap/delay.h"
+#include "patience.h"
 #include "sched/handshake.h"
 
 namespace cairn::sched {
@@ -48,10 +49,10 @@ class crowd {
 // In the safe state where there is one: the kernel's nanosleep does not get on when it is interrupted more often than
 // every 50 us, as a test may do that makes handshakes without pause.
 template <class Condition>
-bool eventually(Condition condition, std::chrono::milliseconds limit = std::chrono::seconds(60)) {
-  auto deadline = std::chrono::steady_clock::now() + limit;
+bool eventually(Condition condition, std::chrono::milliseconds limit = cairn_test::k_patience) {
+  cairn_test::patience left(limit);
   while (!condition()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
+    if (left.is_over()) return false;
     auto nap = [] { std::this_thread::sleep_for(std::chrono::microseconds(200)); };
     if (m* self = current()) {
       in_safe_state(*self, nap);
