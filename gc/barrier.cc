@@ -45,6 +45,7 @@
 // and that nothing protects it. Threads that use managed pointers are attached (gc_ptr.h says so).
 #include "gc/barrier.h"
 
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -199,10 +200,6 @@ namespace {
   gc::record(*self, old);
   gc::record(*self, value);
 }
-
-}  // namespace
-
-namespace {
 
 // Until the thread looks at the clock. No goroutine's: a look too early or too late is none the worse.
 [[gnu::tls_model("initial-exec")]] thread_local int t_stores_left = 0;
