@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
@@ -26,6 +27,7 @@
 #include "heap/delay.h"
 #include "sched/futex.h"
 #include "sched/handshake.h"
+#include "sched/message.h"
 #include "sched/preempt.h"
 #include "sched/quit.h"
 
@@ -90,6 +92,20 @@ void block_cancellation(sigset_t& mask) noexcept {
   std::memcpy(&mask, &first, sizeof first);
 }
 
+// Seccomp filters may forbid it, or the kernel lack it. (EAGAIN: too many signals are queued; the asker sends again.)
+[[gnu::cold]] void say_refused(int error) noexcept {
+  static std::atomic<bool> said{false};
+  if (error == EAGAIN || said.exchange(true, std::memory_order_relaxed)) return;
+  message text;
+  text
+      << "cairn: the system refuses rt_tgsigqueueinfo, by which the program's own threads are signalled "
+         "(errno "
+      << error
+      << "): goroutines that compute are not interrupted, and a collection waits until each thread calls the "
+      << "library. A seccomp filter has to allow the call.\n";
+  text.send();
+}
+
 }  // namespace
 
 void install_signal_handler(int number) {
@@ -137,6 +153,8 @@ signalled send_signal(m& to) noexcept {
     info.si_value.sival_ptr = &mark;
     const long r = syscall(SYS_rt_tgsigqueueinfo, process, to.tid, signal_number, &info);
     result = r == -1 && errno == ESRCH ? signalled::gone : signalled::yes;
+    if (r == -1 && result != signalled::gone) [[unlikely]]
+      say_refused(errno);
     errno = saved_errno;
   }
   // Release: the signal is in the kernel's hands when the thread sees this.

@@ -27,7 +27,9 @@ void link_sanitizer_support() noexcept;
 bool unblock_signal() noexcept;
 void block_signal() noexcept;
 
-// Asks the kernel to interrupt the thread, unless it is in the safe state. Gone: the kernel knows no such thread.
+// Asks the kernel to interrupt the thread, unless it is in the safe state. Gone: the kernel knows no such thread. Where
+// the system forbids it, that is said once, and everything goes on as if the signal were late: a thread answers when it
+// calls the library, and nobody is frozen.
 enum class signalled { yes, not_needed, gone };
 signalled send_signal(m& to) noexcept;
 

@@ -4,6 +4,8 @@
 // Programs that use signals beside the runtime.
 #include <cairn/cairn.h>
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -13,6 +15,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstddef>
 #include <thread>
 #include <vector>
 
@@ -231,6 +234,47 @@ int reads_are_restarted() {
   return 0;
 }
 
+// ---- no signals -------------------------------------------------------------------------------------------
+
+// From now on, in threads that are started, too, nobody signals a thread.
+bool forbid_signals() {
+  sock_filter lines[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_rt_tgsigqueueinfo, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  sock_fprog program = {sizeof lines / sizeof *lines, lines};
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+// Goroutines that compute for 50 ms at a time, then call the library, one of which collects, on 1 and on 2 Ps.
+int signals_are_forbidden() {
+  if (!forbid_signals()) return 77;
+  for (int procs : {1, 2}) {
+    cairn::run([procs] {
+      cairn::max_procs(procs);
+      cairn::sync::wait_group all;
+      for (std::uint64_t n = 0; n < 3; ++n) {
+        all.add(1);
+        cairn::go([&all, n] {
+          cell* mine = make_list(n, 100);
+          for (int i = 0; i < 4; ++i) {
+            const auto until = std::chrono::steady_clock::now() + 50ms;
+            while (std::chrono::steady_clock::now() < until) EXPECT_IN_CHILD(is_list(mine, n, 100));
+            cairn::yield();
+            if (n == 0) cairn::gc::collect();
+          }
+          all.done();
+        });
+      }
+      all.wait();
+    });
+  }
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -246,5 +290,6 @@ int main(int argc, char** argv) {
                            {"plain_segv", plain_segv},
                            {"sleeps_may_be_interrupted", sleeps_may_be_interrupted},
                            {"reads_are_restarted", reads_are_restarted},
+                           {"signals_are_forbidden", signals_are_forbidden},
                        });
 }

@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "process/process.h"
 
 namespace {
@@ -47,5 +49,14 @@ TEST(Signal, ASegvOfTheProgramStillKillsIt) {
 }
 TEST(Signal, SleepsEndEarlyAtWorst) { expect_well("sleeps_may_be_interrupted"); }
 TEST(Signal, ReadsAreRestarted) { expect_well("reads_are_restarted"); }
+
+TEST(Signal, WhereItIsForbiddenGoroutinesTakeTurnsAndCollectionsEndAndItIsSaidOnce) {
+  const outcome o = scene("signals_are_forbidden");
+  if (o.exit_status == 77) GTEST_SKIP() << "no seccomp filters";
+  EXPECT_EQ(o.exit_status, 0) << o;
+  EXPECT_THAT(o.err, testing::StartsWith("cairn: the system refuses rt_tgsigqueueinfo"));
+  EXPECT_THAT(o.err, HasSubstr("errno 1"));
+  EXPECT_EQ(std::count(o.err.begin(), o.err.end(), '\n'), 1) << o.err;
+}
 
 }  // namespace
