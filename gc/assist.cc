@@ -22,7 +22,8 @@
 //
 // Past the goal a thread that finds nothing to mark, because all grey objects are in others' hands, waits for
 // them, but no longer than until k_most_ns are over. Runs of large objects cannot be shortened: who
-// wants one waits without a bound when the heap is a quarter over the goal.
+// wants one waits without a bound when the heap is a quarter over the goal, asleep for 20 us at a time, in which sysmon
+// may take its P.
 //
 // The price changes as marking goes on, and is near nothing when all that was expected has been scanned. So a thread
 // keeps little of what it has done beyond its debt, and sees to it that the price is a fresh one: the workers, who do

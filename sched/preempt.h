@@ -32,6 +32,9 @@
 // Who holds a lock of the runtime outside sections (the registry's), or is a guest of the cycle's (gc/guest.h), is not
 // frozen: no_freeze.
 //
+// Rejected: that holders of locks come first. Nothing tells who holds a std::mutex; each frozen one has its slice in a
+// round through the queue, in which those that spin for the lock have theirs.
+//
 // For the collector a frozen thread is one in the safe state that was interrupted: each handshake shades what its saved
 // registers hold, and its caches are left alone.
 #pragma once
