@@ -81,7 +81,7 @@ void end(sched::m& thread, void*) noexcept {
   thread.uncounted = 0;
   thread.most_run_bytes = heap::k_most_run_bytes;
   rt().mark.black_bytes.fetch_add(thread.black_bytes, std::memory_order_relaxed);
-  rt().pace.live.fetch_add(thread.black_bytes, std::memory_order_relaxed);
+  rt().pace.add_to_set_live(thread.black_bytes);
   thread.black_bytes = 0;
 }
 
@@ -213,8 +213,7 @@ void finish(cycle& c) {
   heap::maybe_delay("cycle.barrier_off");
   set_barrier(0);
   // Threads add what they made themselves, below; what some count twice in between is little and soon corrected.
-  p.live.store(c.marked_bytes + outside + r.mark.black_bytes.load(std::memory_order_relaxed),
-               std::memory_order_relaxed);
+  p.set_live(c.marked_bytes + outside + r.mark.black_bytes.load(std::memory_order_relaxed));
   step("cycle.end_begin", end);
   r.work.discard();
   born_marked born;

@@ -114,8 +114,7 @@ void finish(cycle& c, const sched::world_stopped& stopped) noexcept {
   p.stack_bytes.store(c.roots.stacks, std::memory_order_relaxed);
   p.globals_bytes.store(c.roots.globals, std::memory_order_relaxed);
   const std::ptrdiff_t external = p.external.load(std::memory_order_relaxed);
-  p.live.store(c.marked_bytes + open_bytes + static_cast<std::size_t>(external > 0 ? external : 0),
-               std::memory_order_relaxed);
+  p.set_live(c.marked_bytes + open_bytes + static_cast<std::size_t>(external > 0 ? external : 0));
   p.pages_swept.store(0, std::memory_order_relaxed);
   update_goal();
   p.set_sweep(pace_sweep(p.live.load(std::memory_order_relaxed), p.trigger.load(std::memory_order_relaxed),

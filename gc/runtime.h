@@ -34,11 +34,30 @@ struct pacing {
   std::atomic<std::size_t> live{0};
   std::atomic<std::ptrdiff_t> external{0};
 
+  // What `live` would be if nothing had been added since the last cycle: as that stored it, external bytes and open
+  // runs with it, less what was taken away since.
+  std::atomic<std::size_t> live_but_new{0};
+
+  // At a cycle's end.
+  void set_live(std::size_t n) noexcept {
+    live_but_new.store(n, std::memory_order_relaxed);
+    live.store(n, std::memory_order_relaxed);
+  }
+  void add_to_set_live(std::size_t n) noexcept {
+    live_but_new.fetch_add(n, std::memory_order_relaxed);
+    live.fetch_add(n, std::memory_order_relaxed);
+  }
   // `n` bytes fewer are live. Not below 0: some may not have been counted yet by who allocated them.
   void subtract_live(std::size_t n) noexcept {
-    std::size_t now = live.load(std::memory_order_relaxed);
-    while (!live.compare_exchange_weak(now, now > n ? now - n : 0, std::memory_order_relaxed)) {
+    for (std::atomic<std::size_t>* bytes : {&live, &live_but_new}) {
+      std::size_t now = bytes->load(std::memory_order_relaxed);
+      while (!bytes->compare_exchange_weak(now, now > n ? now - n : 0, std::memory_order_relaxed)) {
+      }
     }
+  }
+  // Since the last cycle, but for what no thread has counted yet. Of a look in the middle of a change it may be untrue.
+  bool was_added_to() const noexcept {
+    return live.load(std::memory_order_relaxed) > live_but_new.load(std::memory_order_relaxed);
   }
 
   std::atomic<std::size_t> marked{0};       // by the last cycle

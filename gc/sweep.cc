@@ -148,10 +148,9 @@ void scavenge() noexcept {
 }
 
 void start_periodic_cycle() {
-  pacing& p = rt().pace;
-  const bool allocated = p.live.load(std::memory_order_relaxed) > p.marked.load(std::memory_order_relaxed);
+  const pacing& p = rt().pace;
   if (cycles_allowed() && is_periodic_cycle_due(now_ns(), p.last_cycle_end_ns.load(std::memory_order_relaxed),
-                                                allocated, p.percent.load(std::memory_order_relaxed)))
+                                                p.was_added_to(), p.percent.load(std::memory_order_relaxed)))
     run_cycle(cycle_reason::periodic);
 }
 
