@@ -51,9 +51,10 @@
 // A cycle at once. Most programs begin small, and many stay so: one thread runs, a few objects live. Then the
 // six handshakes cost more than marking does. So where no other thread runs and the last cycle had next to
 // nothing to mark, the thread that comes to the trigger runs a stopped cycle itself, which takes it some 15 us
-// and nobody else anything. If there turns out to be more to mark, all threads stand still at that moment, as
-// if 2 to 5 had just been done: so the barrier goes on, births turn black, the thread goes on with its own work
-// and the collector's continues at 6.
+// and nobody else anything. For that it marks as much as takes some 20 us, k_at_once_objects or k_at_once_bytes.
+// If there turns out to be more to mark, all threads stand still at that moment, as if 2 to 5 had just been
+// done: so the barrier goes on, births turn black, the thread goes on with its own work and the collector's
+// continues at 6. A large heap is never marked at once, then, however little the last cycle found.
 //
 // Rejected: stopping the world for 2 to 5 and for 7, as Go does. It is simpler, and what it costs grows with the number
 // of threads, the slowest of which decides.
@@ -61,6 +62,9 @@
 #include "gc/cycle_state.h"
 
 namespace cairn::gc {
+
+// What a cycle at once marks before it leaves the rest to the collector's thread: objects, or bytes scanned.
+inline constexpr std::size_t k_at_once_objects = 2048, k_at_once_bytes = 64 << 10;
 
 // Runs it. Cycle lock held, depth 0; what is left of the last cycle is swept.
 void run_concurrent(cycle& c);

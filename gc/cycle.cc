@@ -452,10 +452,8 @@ bool runs_alone(const sched::m& self) {
 
 // True if the cycle is over; else the rest of it is the collector's.
 bool mark_at_once(cycle& c, const sched::world_stopped& stopped) noexcept {
-  // Some 20 us; what a handshake would have cost besides.
-  constexpr std::size_t k_objects = 2048, k_bytes = 64 << 10;
   marker& m = mark_roots_stopped(c, stopped);
-  if (m.drain_alone(k_objects, k_bytes)) {
+  if (m.drain_alone(k_at_once_objects, k_at_once_bytes)) {
     begin_marking_stopped(c, m, stopped);
     return false;
   }

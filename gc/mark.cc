@@ -183,9 +183,11 @@ void marker::mark_batch(found_batch& batch, unsigned n) noexcept {
   bytes_scanned += to_scan;
 }
 
-// The next candidates that point into objects. 0: the stack is empty.
+// The next candidates that point into objects. Few or none where the stack is empty, or a piece was scanned and there
+// was little in it: budgets and slices are looked at between batches, and an array of null pointers has no end.
 unsigned marker::find_batch(found_batch& out) noexcept {
   constexpr std::size_t k_few = 4;  // one at a time
+  const std::size_t enough = bytes_scanned + k_piece_bytes;
   unsigned n = 0;
   for (;;) {
     if (hi_ - lo_ >= k_few) {
@@ -193,7 +195,7 @@ unsigned marker::find_batch(found_batch& out) noexcept {
       n = batching.find(stack_ + lo_, top, out, n);
       hi_ = static_cast<std::size_t>(top - stack_);
     }
-    if (n == k_batch || hi_ == lo_) return n;
+    if (n == k_batch || hi_ == lo_ || bytes_scanned >= enough) return n;
     const std::uintptr_t entry = stack_[--hi_];
     if ((entry & k_entry_tags) != 0) visit_tagged(entry);
     else n += find_one(entry, out, n) ? 1 : 0;

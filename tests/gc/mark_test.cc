@@ -11,9 +11,12 @@
 #include <algorithm>
 #include <memory>
 #include <random>
+#include <span>
 #include <vector>
 
 #include "api/support.h"
+#include "gc/batch.h"
+#include "gc/concurrent.h"
 #include "scale.h"
 #include "tests/heap/fake_os.h"
 
@@ -148,12 +151,13 @@ TEST(Marker, CountsWhatItReachesOnceHoweverManyWaysLeadThere) {
 }
 
 // Marks that no cycle has set.
+void clear_mark(std::uintptr_t object) {
+  cairn::heap::object_ref o;
+  ASSERT_TRUE(cairn::heap::find_object(object, o));
+  cairn::heap::g_space.group_of(o.first, o.index).clear_marks();
+}
 void clear_marks(const cell* list) {
-  for (; list != nullptr; list = list->next) {
-    cairn::heap::object_ref o;
-    ASSERT_TRUE(cairn::heap::find_object(reinterpret_cast<std::uintptr_t>(list), o));
-    cairn::heap::g_space.group_of(o.first, o.index).clear_marks();
-  }
+  for (; list != nullptr; list = list->next) clear_mark(reinterpret_cast<std::uintptr_t>(list));
 }
 
 // A quantum of an assist is as short for a list as for anything else.
@@ -170,6 +174,43 @@ TEST(Marker, ABudgetOfObjectsHoldsForAListToo) {
   EXPECT_FALSE(m.drain_beside(SIZE_MAX, SIZE_MAX));
   EXPECT_EQ(m.objects_marked, 1000u);
   clear_marks(head);
+  no_cycle.reset();
+  EXPECT_TRUE(cairn::gc::verify());
+}
+
+// What a cycle at once does before it leaves the rest to the collector's thread.
+void expect_budget_of_a_cycle_at_once(std::span<const std::uintptr_t> from) {
+  using cairn::gc::k_at_once_bytes, cairn::gc::k_at_once_objects;
+  static cairn::gc::work_pool pool;
+  const auto made = std::make_unique<cairn::gc::marker>(pool, true);
+  cairn::gc::marker& m = *made;
+  for (const std::uintptr_t word : from) m.candidate(word);
+  EXPECT_TRUE(m.drain_alone(k_at_once_objects, k_at_once_bytes));
+  // It is looked at after two turns of a list, of 64 objects each; a piece of an array, and a batch of small objects.
+  EXPECT_LE(m.objects_marked, k_at_once_objects + 2 * 64);
+  EXPECT_LE(m.bytes_scanned, k_at_once_bytes + cairn::gc::k_piece_bytes + cairn::gc::k_batch * 512);
+  EXPECT_TRUE(m.has_work() || !pool.is_empty());
+  EXPECT_FALSE(m.drain_alone(SIZE_MAX, SIZE_MAX));
+}
+
+// No longer does a thread stand still for one, whatever there is to mark.
+TEST(Marker, ACycleAtOnceMarksListsAndArraysUpToItsBudget) {
+  auto no_cycle = std::make_unique<cairn::gc::no_gc_scope>();
+  cell* head = make_list(0, 10'000);
+  std::vector<std::uintptr_t> cells, arrays;
+  for (const cell* c = head; c != nullptr; c = c->next) cells.push_back(reinterpret_cast<std::uintptr_t>(c));
+  expect_budget_of_a_cycle_at_once(std::span(cells).first(1));
+  clear_marks(head);
+  expect_budget_of_a_cycle_at_once(cells);
+  clear_marks(head);
+  // Of null pointers, on which no object follows: of 16 KiB each, and of several megabytes.
+  for (const std::size_t n : {std::size_t{2048}, std::size_t{400'000}}) {
+    arrays.clear();
+    for (int i = 0; i < 40; ++i)
+      arrays.push_back(reinterpret_cast<std::uintptr_t>(cairn::make_gc_array<gc_ptr<cell>>(n).data()));
+    expect_budget_of_a_cycle_at_once(arrays);
+    for (const std::uintptr_t array : arrays) clear_mark(array);
+  }
   no_cycle.reset();
   EXPECT_TRUE(cairn::gc::verify());
 }
