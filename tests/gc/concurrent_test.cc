@@ -22,6 +22,7 @@
 #include "cairn/detail/annotate.h"
 #include "gc/armed.h"
 #include "gc/barrier.h"
+#include "gc/roots.h"
 #include "gc/runtime.h"
 #include "heap/mheap.h"
 #include "scale.h"
@@ -445,6 +446,73 @@ void spin_for(std::chrono::microseconds time) {
   const auto end = std::chrono::steady_clock::now() + time;
   while (std::chrono::steady_clock::now() < end) {
   }
+}
+
+// What this thread alone has met of cycles.
+struct met {
+  std::uint64_t stops = 0, handshakes = 0;
+  std::size_t cycles = 0;
+
+  static met so_far() {
+    using cairn::gc::pause_kind;
+    const cairn::gc::stats s = cairn::gc::read_stats();
+    return {s.of(pause_kind::stop).count(),
+            s.of(pause_kind::handshake).count() + s.of(pause_kind::stack_scan).count() + s.switched.count(),
+            s.gc_cycles};
+  }
+};
+
+// As if the last cycle had looked at next to nothing: a test program has more static variables than that.
+void pretend_that_there_was_little() {
+  const cairn::gc::cycle_guard no_cycle;
+  cairn::gc::pacing& pace = cairn::gc::rt().pace;
+  pace.last_scanned = 0;
+  pace.stack_bytes = pace.globals_bytes = 0;
+}
+
+// Allocates until a cycle at once has stopped the thread, and it was in no handshake: then the cycle `is_over`, or its
+// marking goes on beside the program.
+[[gnu::noinline]] bool meets_cycle_at_once(bool is_over) {
+  patience left;
+  while (!left.is_over()) {
+    pretend_that_there_was_little();
+    const met before = met::so_far();
+    met now = before;
+    bool marks = false;
+    do {
+      churn(100);
+      marks = is_marking();
+      now = met::so_far();
+    } while (now.stops == before.stops && now.cycles == before.cycles && !left.is_over());
+    if (now.stops != before.stops + 1 || now.handshakes != before.handshakes) continue;
+    if (is_over ? !marks && now.cycles == before.cycles + 1 : marks && now.cycles == before.cycles)
+      return true;
+  }
+  return false;
+}
+
+// Earlier tests of the process may have left more than that: places for roots, specials, objects that are destroyed
+// early.
+bool can_be_at_once() {
+  const cairn::gc::runtime& r = cairn::gc::rt();
+  return cairn::gc::root_slots::bytes() < cairn::gc::k_at_once_bytes / 2 && r.specials.size() < 100 &&
+         !r.specials.any_armed && cairn::heap::the_heap.pages_in_use() < 1000 &&
+         r.options.debug.gcstoptheworld == 0;
+}
+
+TEST(ConcurrentCycle, IsOverAtOnceWhereNextToNothingLives) {
+  collect_leftovers();
+  if (!can_be_at_once()) GTEST_SKIP() << "other tests have left too much";
+  EXPECT_TRUE(meets_cycle_at_once(true));
+}
+
+TEST(ConcurrentCycle, IsHandedOverByWhoHasMarkedAtOnceWhatThatMay) {
+  collect_leftovers();
+  if (!can_be_at_once()) GTEST_SKIP() << "other tests have left too much";
+  root<cell> live;
+  apart([&] { live = make_list(0, 50 * cairn::gc::k_at_once_objects); });
+  EXPECT_TRUE(meets_cycle_at_once(false));
+  EXPECT_TRUE(is_list(live, 0, 50 * cairn::gc::k_at_once_objects));
 }
 
 // A thread that comes to the trigger while another one runs asks the collector's thread for a cycle. A moment later it
