@@ -117,10 +117,9 @@ std::size_t stopped_trigger(const heap_goal& g, std::size_t live, bool limiting)
   return std::max(g.goal, add(live, step));
 }
 
-bool is_periodic_cycle_due(std::uint64_t now_ns, std::uint64_t last_cycle_ns, bool allocated_since,
-                           int gc_percent) {
-  return gc_percent >= 0 && allocated_since && now_ns > last_cycle_ns &&
-         now_ns - last_cycle_ns > k_periodic_cycle_ns;
+bool is_periodic_cycle_due(std::uint64_t now_ns, std::uint64_t last_cycle_ns, std::uint64_t interval_ns,
+                           bool allocated_since, int gc_percent) {
+  return gc_percent >= 0 && allocated_since && now_ns > last_cycle_ns && now_ns - last_cycle_ns > interval_ns;
 }
 
 // ---- sweeping -------------------------------------------------------------------------------------------

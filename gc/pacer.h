@@ -95,9 +95,9 @@ std::size_t compute_trigger(const heap_goal&, std::size_t live, std::size_t runw
 // driven by a memory limit that cannot be held, and the heap grows by an eighth first.
 std::size_t stopped_trigger(const heap_goal&, std::size_t live, bool limiting);
 
-// A cycle for its own sake: the last one ended two minutes ago and something was allocated since.
-bool is_periodic_cycle_due(std::uint64_t now_ns, std::uint64_t last_cycle_ns, bool allocated_since,
-                           int gc_percent);
+// A cycle for its own sake: the last one ended more than `interval_ns` ago and something was allocated since.
+bool is_periodic_cycle_due(std::uint64_t now_ns, std::uint64_t last_cycle_ns, std::uint64_t interval_ns,
+                           bool allocated_since, int gc_percent);
 
 // ---- sweeping -------------------------------------------------------------------------------------------
 

@@ -182,6 +182,8 @@ void charge(sched::m& self, std::size_t bytes) noexcept;  // after it was
 
 // The thread that sweeps, gives memory back and starts the periodic cycle. Never attached, so never stopped.
 namespace background {
+// Between two periodic cycles. Tests make it shorter, before the first allocation. Relaxed.
+extern std::atomic<std::uint64_t> periodic_ns;
 void start();          // at depth 0
 void wake() noexcept;  // there is something to sweep
 }  // namespace background

@@ -66,6 +66,9 @@ void pay_sweep_debt(sched::m& self, std::size_t bytes) noexcept {
 }
 
 namespace background {
+
+std::atomic<std::uint64_t> periodic_ns{k_periodic_cycle_ns};
+
 namespace {
 
 struct state {
@@ -150,7 +153,8 @@ void scavenge() noexcept {
 void start_periodic_cycle() {
   const pacing& p = rt().pace;
   if (cycles_allowed() && is_periodic_cycle_due(now_ns(), p.last_cycle_end_ns.load(std::memory_order_relaxed),
-                                                p.was_added_to(), p.percent.load(std::memory_order_relaxed)))
+                                                periodic_ns.load(std::memory_order_relaxed), p.was_added_to(),
+                                                p.percent.load(std::memory_order_relaxed)))
     run_cycle(cycle_reason::periodic);
 }
 
@@ -174,8 +178,9 @@ void sleep_until_woken(std::uint32_t signal) noexcept {
   // Sequentially consistent, both sides: either wake sees `asleep`, or the wait sees the new signal.
   g_state.asleep.store(true, std::memory_order_seq_cst);
   if (g_state.signal.load(std::memory_order_seq_cst) == signal)
-    sched::futex_wait(g_state.signal, signal,
-                      sched::now_ns() + static_cast<std::int64_t>(k_periodic_cycle_ns));
+    sched::futex_wait(
+        g_state.signal, signal,
+        sched::now_ns() + static_cast<std::int64_t>(periodic_ns.load(std::memory_order_relaxed)));
   g_state.asleep.store(false, std::memory_order_relaxed);
 }
 

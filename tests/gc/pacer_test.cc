@@ -235,12 +235,13 @@ TEST(Pacer, LimiterLetsAStoppedCycleWait) {
 }
 
 TEST(Pacer, PeriodicCycleComesTwoMinutesAfterTheLastIfAnythingWasAllocated) {
+  constexpr std::uint64_t k_interval = k_periodic_cycle_ns;
   std::uint64_t last = 5'000'000'000;
-  EXPECT_FALSE(is_periodic_cycle_due(last + k_periodic_cycle_ns, last, true, 100));
-  EXPECT_TRUE(is_periodic_cycle_due(last + k_periodic_cycle_ns + 1, last, true, 100));
-  EXPECT_FALSE(is_periodic_cycle_due(last + 2 * k_periodic_cycle_ns, last, false, 100));
-  EXPECT_FALSE(is_periodic_cycle_due(last + 2 * k_periodic_cycle_ns, last, true, -1));
-  EXPECT_FALSE(is_periodic_cycle_due(last - 1, last, true, 100));
+  EXPECT_FALSE(is_periodic_cycle_due(last + k_interval, last, k_interval, true, 100));
+  EXPECT_TRUE(is_periodic_cycle_due(last + k_interval + 1, last, k_interval, true, 100));
+  EXPECT_FALSE(is_periodic_cycle_due(last + 2 * k_interval, last, k_interval, false, 100));
+  EXPECT_FALSE(is_periodic_cycle_due(last + 2 * k_interval, last, k_interval, true, -1));
+  EXPECT_FALSE(is_periodic_cycle_due(last - 1, last, k_interval, true, 100));
 }
 
 // ---- sweep --------------------------------------------------------------------------------------------------
