@@ -7,7 +7,6 @@
 
 #include <cstdlib>
 #include <new>
-#include <typeinfo>
 #include <utility>
 
 #include "cairn/detail/assert.h"
@@ -20,6 +19,7 @@
 #include "sched/proc.h"
 #include "sched/registry.h"
 #include "sched/run_state.h"
+#include "sched/uncaught.h"
 #include "sched/worker.h"
 
 namespace cairn::sched {
@@ -113,24 +113,6 @@ void finish(goroutine* g) noexcept {
   }
 }
 
-[[noreturn, gnu::cold]] void report_uncaught(const goroutine* g) noexcept {
-  message text;
-  text << "cairn: an exception left goroutine " << g->id;
-  if (const std::type_info* type = abi::__cxa_current_exception_type()) {
-    char* name = abi::__cxa_demangle(type->name(), nullptr, nullptr, nullptr);
-    text << ", of type " << (name != nullptr ? name : type->name());
-    std::free(name);
-  }
-  try {
-    throw;
-  } catch (const std::exception& e) {
-    text << ": " << e.what();
-  } catch (...) {
-  }
-  (text << "\n").send();
-  _exit(2);
-}
-
 [[noreturn, gnu::cold]] void report_caught_exit(const goroutine* g) noexcept {
   (message() << "cairn: goroutine " << g->id
              << " caught the exception of cairn::goexit and did not rethrow it: catch (...) must\n")
@@ -150,6 +132,7 @@ void finish(goroutine* g) noexcept {
 void call(goroutine* g) noexcept {
   try {
     if (g->is_main) call_main();
+    else if (g->task == nullptr) call_to_the_end(*g);
     else g->function->run(g->function, nullptr);
     if (g->exiting) report_caught_exit(g);
   } catch (abi::__forced_unwind&) {
@@ -157,7 +140,7 @@ void call(goroutine* g) noexcept {
   } catch (const goexit_signal&) {
   } catch (...) {
     if (g->is_main) return main_threw(std::current_exception());
-    if (g->task == nullptr) report_uncaught(g);
+    if (g->task == nullptr) report_uncaught(*g);
     g->task->error = std::current_exception();
     g->task->result = detail::task_base::outcome::error;
   }

@@ -223,6 +223,8 @@ void* quit_main(void*) {
   sigaddset(&open, SIGSEGV);
   sigaddset(&open, SIGQUIT);
   pthread_sigmask(SIG_UNBLOCK, &open, nullptr);
+  // The program is ending, with a backtrace; unless that does not come to its end.
+  if (!traceback::begin_last_report()) sleep(k_patience_seconds);
   start_watchdog();
   (message() << "SIGQUIT: quit\n\n").send();
   list_all();

@@ -5,6 +5,7 @@
 #include <cxxabi.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <string_view>
 
@@ -22,8 +23,9 @@ constexpr std::size_t k_most_frames = 100;
 
 // What nobody wants to see: how the library calls and parks goroutines.
 bool is_inside(std::string_view name) noexcept {
-  for (std::string_view own : {"_ZN5cairn5sched", "_ZNK5cairn5sched", "_ZZN5cairn5sched", "_ZN5cairn2gc",
-                               "_ZN5cairn4heap", "cairn_context_entry", "__restore_rt"})
+  for (std::string_view own :
+       {"_ZN5cairn5sched", "_ZNK5cairn5sched", "_ZZN5cairn5sched", "_ZN5cairn2gc", "_ZN5cairn4heap",
+        "cairn_context_entry", "cairn_call_to_the_end", "cairn_left_goroutine", "_Unwind_", "__restore_rt"})
     if (name.substr(0, own.size()) == own) return true;
   return false;
 }
@@ -110,6 +112,12 @@ bool memory::grow(std::size_t wanted) noexcept {
   bytes_ = static_cast<char*>(made);
   capacity_ = wanted;
   return true;
+}
+
+bool begin_last_report() noexcept {
+  static std::atomic<bool> begun{false};
+  // Relaxed: whoever comes second waits for the process to end.
+  return !begun.exchange(true, std::memory_order_relaxed);
 }
 
 void print_heading(const sighting& seen, std::int64_t now) noexcept {

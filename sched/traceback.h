@@ -39,7 +39,10 @@ class memory {
   std::size_t capacity_ = 0;
 };
 
-// On a thread without an m, one at a time. `now`: as now_ns().
+// Before the list or the backtrace with which a program ends. False: another thread is at it already.
+bool begin_last_report() noexcept;
+
+// At depth 0, or on a thread without an m; one at a time. `now`: as now_ns().
 void print(const sighting& seen, stack_image& stack, std::int64_t now) noexcept;
 // Its first line only, without a colon. Async-signal-safe.
 void print_heading(const sighting& seen, std::int64_t now) noexcept;

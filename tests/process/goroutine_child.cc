@@ -35,15 +35,29 @@ void print_id() {
 
 // ---- what leaves a goroutine ------------------------------------------------------------------------------
 
+[[gnu::noinline]] void throws_at_depth(int depth) {
+  if (depth == 0) throw std::runtime_error("left alone");
+  throws_at_depth(depth - 1);
+  print_id();
+}
 int an_exception_after_parks() {
   return on_procs(2, [] {
     cairn::go([] {
       park_in_all_ways();
       print_id();
-      throw std::runtime_error("left alone");
+      const std::string unwound_by_none = "a destructor on the way";
+      throws_at_depth(3);
     });
     sleep_for_ever();
   });
+}
+[[gnu::noinline]] void rethrows() {
+  try {
+    throw std::out_of_range("rethrown");
+  } catch (...) {
+    cairn::yield();
+    throw;
+  }
 }
 int an_exception_beside_others() {
   return on_procs(2, [] {
@@ -60,12 +74,7 @@ int an_exception_beside_others() {
     cairn::sleep_for(20ms);
     cairn::go([] {
       print_id();
-      try {
-        throw std::out_of_range("rethrown");
-      } catch (...) {
-        cairn::yield();
-        throw;
-      }
+      rethrows();
     });
     sleep_for_ever();
   });

@@ -40,6 +40,11 @@ TEST(GoroutineEnd, AnExceptionEndsTheProgramWithTheId) {
     EXPECT_THAT(o.err, HasSubstr("goroutine " + first_line(o.out))) << o;
     EXPECT_THAT(o.err, AnyOf(HasSubstr("std::runtime_error"), HasSubstr("std::out_of_range"))) << o;
     EXPECT_THAT(o.err, AnyOf(HasSubstr("left alone"), HasSubstr("rethrown"))) << o;
+    // The stack that threw, and where the goroutine came from.
+    EXPECT_THAT(o.err, HasSubstr("goroutine " + first_line(o.out) + " [running]:\n")) << o;
+    EXPECT_THAT(o.err, AnyOf(HasSubstr("throws_at_depth(int)\n"), HasSubstr("rethrows()\n"))) << o;
+    EXPECT_THAT(o.err, HasSubstr(std::string(name) + "()")) << o;
+    EXPECT_THAT(o.err, HasSubstr("created by ")) << o;
   }
 }
 TEST(GoroutineEnd, ASwallowedGoexitAborts) {
