@@ -2,15 +2,23 @@
 // SPDX-FileCopyrightText: The Cairn authors
 #include "sched/handshake.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
 
+#include "cairn/go.h"
 #include "cairn/run.h"
+#include "cairn/sync/wait_group.h"
 #include "heap/lock.h"
 #include "tests/scale.h"
 #include "tests/sched/support.h"
@@ -324,6 +332,103 @@ TEST(Handshake, WhoIsHeldGoesOnBeforeThoseThatRunHaveAnswered) {
     worker.join();
   });
   EXPECT_TRUE(left_in_time);
+}
+
+// ---- how long it takes --------------------------------------------------------------------------------------------
+
+// Sanitizers' code takes part in every answer.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool k_is_slowed = true;
+#elif defined(__has_feature)
+constexpr bool k_is_slowed = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
+#else
+constexpr bool k_is_slowed = false;
+#endif
+
+// The calling thread stays on one processor while one exists.
+class on_processor {
+ public:
+  explicit on_processor(int cpu) {
+    cpu_set_t only;
+    CPU_ZERO(&only);
+    CPU_SET(cpu, &only);
+    sched_getaffinity(0, sizeof before_, &before_);
+    sched_setaffinity(0, sizeof only, &only);
+  }
+  ~on_processor() { sched_setaffinity(0, sizeof before_, &before_); }
+  on_processor(const on_processor&) = delete;
+  on_processor& operator=(const on_processor&) = delete;
+
+ private:
+  cpu_set_t before_;
+};
+
+std::vector<int> processors() {
+  cpu_set_t ours;
+  CPU_ZERO(&ours);
+  sched_getaffinity(0, sizeof ours, &ours);
+  std::vector<int> numbers;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
+    if (CPU_ISSET(cpu, &ours)) numbers.push_back(cpu);
+  return numbers;
+}
+
+// Nanoseconds from the request to the last answer.
+std::int64_t time_handshake() {
+  std::this_thread::sleep_for(200us);  // so that the hogs are in the middle of their slices again
+  const auto before = std::chrono::steady_clock::now();
+  handshake([](m&, void*) {}, nullptr);
+  return (std::chrono::steady_clock::now() - before) / 1ns;
+}
+
+// At least fifty, in order; more while none of them was as fast as `wanted`, until patience ends: where others have the
+// processors, the kernel lets a hog's thread wait for its own as long as it likes.
+std::vector<std::int64_t> time_handshakes(std::int64_t wanted) {
+  self();
+  std::vector<std::int64_t> took;
+  cairn_test::patience left;
+  std::int64_t best = wanted + 1;
+  for (const std::size_t least = test_count(1000, 50);
+       took.size() < least || (best > wanted && !left.is_over());) {
+    took.push_back(time_handshake());
+    best = std::min(best, took.back());
+  }
+  std::ranges::sort(took);
+  return took;
+}
+
+TEST(Handshake, HogsOnAllProcsDelayItByLessThanATenthOfAMillisecond) {
+  const std::vector<int> cpus = processors();
+  if (cpus.size() < 2) GTEST_SKIP() << "one hog waits for the processor that the other has";
+  constexpr std::int64_t k_bound = 100'000;
+  std::vector<std::int64_t> took;
+  cairn::run(
+      [&] {
+        std::atomic<int> there{0};
+        std::atomic<bool> stop{false};
+        sync::wait_group hogs;
+        for (int cpu : {cpus[0], cpus[1]})
+          hogs.go([&, cpu] {
+            const on_processor pinned(
+                cpu);  // each has one of its own; it does not move to another thread meanwhile
+            there.fetch_add(1);
+            while (!stop.load(std::memory_order_relaxed)) {
+            }
+          });
+        while (there.load() != 2) cairn::yield();
+        cairn::blocking([&] {
+          std::thread([&] { took = time_handshakes(k_is_slowed ? INT64_MAX - 1 : k_bound); }).join();
+        });
+        stop.store(true);
+        hogs.wait();
+      },
+      {.max_procs = 2});
+  const std::size_t n = took.size();
+  RecordProperty("p50_ns", std::to_string(took[n / 2]));
+  RecordProperty("p999_ns", std::to_string(took[n * 999 / 1000]));
+  if (!k_is_slowed) {
+    EXPECT_LE(took[0], k_bound);
+  }
 }
 
 TEST(Handshake, AnExceptionLeavesTheSafeState) {
