@@ -295,6 +295,38 @@ int holding_a_mutex() {
   let_go = true;
   return 0;
 }
+// The same, and one is certainly in the middle of what it does under the lock when main returns.
+int inside_a_critical_section() {
+  static std::mutex lock;
+  static std::atomic<bool> inside{false};
+  static std::atomic<int> came_through{0};
+  on_procs(1, [] {
+    cairn::go([] {
+      const std::lock_guard guard(lock);
+      inside = true;
+      spin();
+      inside = false;
+    });
+    EXPECT_IN_CHILD(eventually([] { return inside.load(); }));
+    for (int i = 0; i < 3; ++i)
+      cairn::go([] {
+        const std::lock_guard guard(lock);
+        EXPECT_IN_CHILD(!inside);
+        ++came_through;
+      });
+    cairn::sleep_for(30ms);
+  });
+  EXPECT_IN_CHILD(inside && !lock.try_lock());
+  expect_another_run();
+  EXPECT_IN_CHILD(inside && came_through == 0);
+  let_go = true;
+  {
+    const std::lock_guard guard(lock);
+    EXPECT_IN_CHILD(!inside);
+  }
+  expect_another_run();
+  return 0;
+}
 int blocked_in_the_kernel() {
   static std::atomic<int> there{0};
   static int ends[2];
@@ -535,6 +567,7 @@ int main(int argc, char** argv) {
                            {"spinning_ones_are_left", spinning_ones_are_left},
                            {"in_the_middle_of_malloc", in_the_middle_of_malloc},
                            {"holding_a_mutex", holding_a_mutex},
+                           {"inside_a_critical_section", inside_a_critical_section},
                            {"blocked_in_the_kernel", blocked_in_the_kernel},
                            {"stacks_are_kept_for_those_that_run", stacks_are_kept_for_those_that_run},
                            {"while_a_collection_runs", while_a_collection_runs},

@@ -70,6 +70,7 @@ TEST(RunEnd, EndsThoseThatCall) { expect_silence("yielding_ones_end"); }
 TEST(RunEnd, LeavesThoseThatSpin) { expect_left("spinning_ones_are_left"); }
 TEST(RunEnd, LeavesMallocWorking) { expect_left("in_the_middle_of_malloc"); }
 TEST(RunEnd, LeavesAMutexThatGoroutinesUse) { expect_left("holding_a_mutex"); }
+TEST(RunEnd, LeavesAMutexLocked) { expect_left("inside_a_critical_section"); }
 TEST(RunEnd, LeavesThoseInTheKernel) { expect_left("blocked_in_the_kernel"); }
 TEST(RunEnd, KeepsDroppedStacksForThoseThatRun) { expect_silence("stacks_are_kept_for_those_that_run"); }
 TEST(RunEnd, MayComeWhileTheyCollect) { expect_silence("while_a_collection_runs"); }
