@@ -3,6 +3,7 @@
 //
 // Programs that look at the settings of their environment, or break a rule that a setting is there to find.
 #include <cairn/cairn.h>
+#include <sched.h>
 #include <sys/resource.h>
 
 #include <atomic>
@@ -27,6 +28,18 @@ int print_settings() {
   const std::size_t limit = gc::set_memory_limit(cairn::no_limit);
   std::printf("%d %zu %d\n", percent, limit, cairn::max_procs());
   return 0;
+}
+
+// What run() takes by itself where the process may use the first of its processors only.
+int print_procs_on_one_processor() {
+  cpu_set_t ours, one;
+  EXPECT_IN_CHILD(sched_getaffinity(0, sizeof ours, &ours) == 0);
+  int first = 0;
+  while (!CPU_ISSET(first, &ours)) ++first;
+  CPU_ZERO(&one);
+  CPU_SET(first, &one);
+  EXPECT_IN_CHILD(sched_setaffinity(0, sizeof one, &one) == 0);
+  return cairn::run([] { std::printf("%d\n", cairn::max_procs()); });
 }
 
 // A few cycles on demand, a few by themselves.
@@ -233,6 +246,7 @@ int main(int argc, char** argv) {
   return process::play(argc, argv,
                        {
                            {"print_settings", print_settings},
+                           {"print_procs_on_one_processor", print_procs_on_one_processor},
                            {"work", work},
                            {"work_in_threads", work_in_threads},
                            {"pointer_in_malloc_memory", pointer_in_malloc_memory},

@@ -45,6 +45,12 @@ TEST(Environment, IsSilentAndAtItsDefaultsWhenNothingIsSet) {
   EXPECT_GE(s.procs, 1);
 }
 
+TEST(Environment, LeavesAsManyProcsAsProcessorsMayBeUsed) {
+  const outcome o = scene("print_procs_on_one_processor");
+  EXPECT_EQ(o.exit_status, 0) << o;
+  EXPECT_EQ(o.out, "1\n") << o;
+}
+
 TEST(Environment, SetsThePercent) {
   EXPECT_EQ(settings_with({"CAIRNGC=50"}).percent, 50);
   EXPECT_EQ(settings_with({"CAIRNGC=off"}).percent, -1);
