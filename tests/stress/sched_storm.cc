@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -41,7 +42,8 @@ using namespace cairn_test;
 using namespace std::chrono_literals;
 using cairn::sync::wait_group;
 
-constexpr int k_procs = 8;
+// Four times as many as processors.
+const int n_procs = std::max(8, 4 * static_cast<int>(std::thread::hardware_concurrency()));
 constexpr std::size_t k_crowd = 200;  // goroutines that a round has at most, about
 
 std::atomic<std::uint64_t> next_id{1};
@@ -439,7 +441,7 @@ void act(round_state* r, belongings& mine, random_source& random, int generation
       if (random() % 256 == 0) cairn::gc::collect();
       break;
     case a_procs:
-      if (random() % 64 == 0) cairn::max_procs(1 + static_cast<int>(random() % (2 * k_procs)));
+      if (random() % 64 == 0) cairn::max_procs(1 + static_cast<int>(random() % (2 * n_procs)));
       break;
     case a_errno:
       on_errno(random);
@@ -504,13 +506,13 @@ void keep_busy(round_state* r, random_source& random, clock_type::time_point end
       });
     }
     cairn::sleep_for(up_to(random, 3000));
-    if (random() % 100 == 0) cairn::max_procs(1 + static_cast<int>(random() % k_procs));
+    if (random() % 100 == 0) cairn::max_procs(1 + static_cast<int>(random() % n_procs));
   }
 }
 
 // Main waits for all of its goroutines.
 void run_to_the_end(round_state* r, random_source& random, clock_type::time_point end) {
-  on_procs(k_procs, [&] {
+  on_procs(n_procs, [&] {
     std::vector<std::thread> outside;
     for (std::uint64_t i = 0; i < 2; ++i) outside.emplace_back(from_outside, r, i);
     keep_busy(r, random, end);
@@ -529,7 +531,7 @@ std::size_t left_behind = 0;
 
 // Main returns in the middle.
 void run_and_leave(round_state* r, random_source& random, clock_type::time_point end) {
-  on_procs(k_procs, [&] {
+  on_procs(n_procs, [&] {
     keep_busy(r, random, end);
     left_behind += cairn::num_goroutines();
   });
