@@ -35,6 +35,11 @@
 
 #if CAIRN_TSAN && !defined(CAIRN_PORTABLE_BARRIER)
 #define CAIRN_PORTABLE_BARRIER 1
+#elif defined(CAIRN_PORTABLE_BARRIER) && !CAIRN_TSAN
+#error "CAIRN_PORTABLE_BARRIER: only ThreadSanitizer keeps handshakes from interrupting such a store"
+#endif
+#if !defined(__x86_64__) && !defined(__aarch64__)
+#error "Cairn runs on x86-64 and AArch64: the barrier is an assembly sequence, and others have none"
 #endif
 
 namespace cairn::detail {
