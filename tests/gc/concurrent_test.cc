@@ -492,23 +492,23 @@ void pretend_that_there_was_little() {
 }
 
 // Earlier tests of the process may have left more than that: places for roots, specials, objects that are destroyed
-// early.
+// early. And the static variables of ThreadSanitizer, 21 MB, count for the goal: no such heap is marked at once.
 bool can_be_at_once() {
   const cairn::gc::runtime& r = cairn::gc::rt();
   return cairn::gc::root_slots::bytes() < cairn::gc::k_at_once_bytes / 2 && r.specials.size() < 100 &&
-         !r.specials.any_armed && cairn::heap::the_heap.pages_in_use() < 1000 &&
+         !r.specials.any_armed && r.pace.trigger < 6 << 20 && cairn::heap::the_heap.pages_in_use() < 1000 &&
          r.options.debug.gcstoptheworld == 0;
 }
 
 TEST(ConcurrentCycle, IsOverAtOnceWhereNextToNothingLives) {
   collect_leftovers();
-  if (!can_be_at_once()) GTEST_SKIP() << "other tests have left too much";
+  if (!can_be_at_once()) GTEST_SKIP() << "the process has too much besides";
   EXPECT_TRUE(meets_cycle_at_once(true));
 }
 
 TEST(ConcurrentCycle, IsHandedOverByWhoHasMarkedAtOnceWhatThatMay) {
   collect_leftovers();
-  if (!can_be_at_once()) GTEST_SKIP() << "other tests have left too much";
+  if (!can_be_at_once()) GTEST_SKIP() << "the process has too much besides";
   root<cell> live;
   apart([&] { live = make_list(0, 50 * cairn::gc::k_at_once_objects); });
   EXPECT_TRUE(meets_cycle_at_once(false));
