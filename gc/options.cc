@@ -40,7 +40,7 @@ constexpr setting k_settings[] = {
      "1: report a gc_ptr that lies where the collector does not look, or is stored by an unattached thread",
      true},
     {"clobberfree", "0", "1: fill objects with 0xdeadbeef when they are freed", true},
-    {"gccheckmark", "0", "1: verify every cycle by a second mark with the world stopped", true},
+    {"gccheckmark", "0", "1: stop the world after every mark and check that it missed nothing", true},
     {"gcstoptheworld", "0", "1: run the whole cycle with the world stopped", true},
     {"invalidptr", "0", "1: abort when a gc_ptr into a free slot is found", true},
     {"check", "0", "assertions: 1 cheap ones, 2 on every operation, 3 whole structures after every phase",
