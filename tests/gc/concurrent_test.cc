@@ -15,6 +15,7 @@
 #include <cstring>
 #include <memory>
 #include <random>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -52,6 +53,7 @@ class ballast {
 unsigned char barrier_bits() { return __atomic_load_n(&cairn_barrier_flags, __ATOMIC_ACQUIRE); }
 bool stacks_are_grey() { return (barrier_bits() & cairn::gc::k_grey_stacks) != 0; }
 bool is_marking() { return current_phase() == phase::mark; }
+bool births_are_black() { return cairn::heap::the_heap.current().black(); }
 
 // A collect() on another thread.
 class running_cycle {
@@ -132,12 +134,13 @@ class late_to_mark {
     patience left;
     while (!left.is_over()) {
       bool is_unmarked = false;
-      while_marking([&] { apart([&] { before(*get()); }); },
-                    [&] {
-                      if (is_news(~place_)) during(*get());
-                      is_unmarked = is_news(~place_);
-                    });
-      if (is_unmarked) return true;
+      const bool in_time = while_marking([&] { apart([&] { before(*get()); }); },
+                                         [&] {
+                                           // In a frame that is cleared before the next attempt is scanned.
+                                           if (is_news(~place_)) aside([&] { during(*get()); });
+                                           is_unmarked = is_news(~place_);
+                                         });
+      if (in_time && is_unmarked) return true;
     }
     return false;
   }
@@ -451,44 +454,214 @@ TEST(ConcurrentCycle, ClearsAWeakReferenceThatNobodyLocksMeanwhile) {
   EXPECT_TRUE(dies(weak));
 }
 
-// What a cleanup captures is raw, and may come from a stack that the cycle has not scanned yet, while the
-// function's own memory was made marked. So many roots take the cycle some time before it comes to the stacks.
-TEST(ConcurrentCycle, KeepsRawPointersThatACleanupCaptures) {
-  ballast large;
-  std::vector<root<cell>> roots;
-  apart([&] {
-    cell* one = make_cell(0);
-    for (int i = 0; i < 500'000; ++i) roots.emplace_back(one);
+// ---- stacks that are not scanned yet --------------------------------------------------------------------------------
+
+// So many roots take a cycle some time before it comes to the stacks, and the list some time after.
+class many_roots {
+ public:
+  many_roots() {
+    apart([this] {
+      cell* one = make_cell(0);
+      for (int i = 0; i < 500'000; ++i) roots_.emplace_back(one);
+    });
+  }
+
+ private:
+  ballast large_;
+  std::vector<root<cell>> roots_;
+};
+
+// A cycle, and f(wait) on a thread of its own, in a frame that is gone when the thread is scanned. wait() comes back
+// when what is made is made marked, or the cycle is over. True if f was through before the stacks were scanned.
+template <class F>
+[[gnu::noinline]] bool on_grey_stack(F f) {
+  std::atomic<bool> ready{false}, over{false};
+  bool was_grey = false;
+  std::thread thread([&] {
+    aside([&] {
+      f([&] {
+        ready.store(true, std::memory_order_release);
+        spin_until([&] { return births_are_black() || over.load(std::memory_order_acquire); });
+      });
+    });
+    clear_stack();
+    was_grey = is_marking() && stacks_are_grey();
+    spin_until([] { return !stacks_are_grey(); });
   });
+  EXPECT_TRUE(spin_until([&] { return ready.load(std::memory_order_acquire); }));
+  cairn::gc::collect();
+  over.store(true, std::memory_order_release);
+  thread.join();
+  return was_grey;
+}
+
+// What a cleanup captures is raw, and may come from a stack that the cycle has not scanned yet, while the
+// function's own memory was made marked.
+TEST(ConcurrentCycle, KeepsRawPointersThatACleanupCaptures) {
+  many_roots roots;
   int in_time = 0;
   patience left;
   while (in_time < 3 && !left.is_over()) {
     std::atomic<int> wrong{-1};
-    std::atomic<bool> ready{false};
-    bool was_grey = false;
-    root<cell> watched = make_cell(7);
-    std::thread adder([&] {
-      // In a frame that is gone when the thread is scanned.
-      aside([&] {
-        cell* list = make_list(1, 5);
-        ready.store(true, std::memory_order_release);
-        spin_until([] { return is_marking(); });
-        cairn::add_cleanup(watched, [list, &wrong] { wrong.store(is_list(list, 1, 5) ? 0 : 1); });
-      });
-      clear_stack();
-      was_grey = is_marking() && stacks_are_grey();
-      spin_until([] { return !stacks_are_grey(); });
+    root<cell> watched;
+    apart([&] { watched = make_cell(7); });
+    in_time += on_grey_stack([&](auto wait) {
+      cell* list = make_list(1, 5);
+      wait();
+      cairn::add_cleanup(watched, [list, &wrong] { wrong.store(is_list(list, 1, 5) ? 0 : 1); });
     });
-    ASSERT_TRUE(spin_until([&] { return ready.load(std::memory_order_acquire); }));
-    cairn::gc::collect();
-    adder.join();
     churn();
     watched.reset();
     ASSERT_TRUE(collect_until([&] { return wrong.load() >= 0; }));
     ASSERT_EQ(wrong.load(), 0);
-    in_time += was_grey;
   }
   EXPECT_GT(in_time, 0) << "no cleanup was added before the stacks were scanned";
+}
+
+// ---- many words at once ---------------------------------------------------------------------------------------------
+
+using slice = cairn::gc_slice<gc_ptr<cell>>;
+
+// [first, first + k_lists) in an array that has no room for more.
+slice numbered_lists(std::size_t first) {
+  slice lists = cairn::make_gc_array<gc_ptr<cell>>(k_lists);
+  for (std::size_t i = 0; i < k_lists; ++i) lists[i] = numbered_list(first + i);
+  return lists;
+}
+
+// move(result, wait) calls wait() and then has `size` lists in `result`, which come from arrays that only its stack
+// knows. Nobody has scanned that, and it is gone when somebody does; the array of the result is born marked, so that
+// nobody looks there either.
+template <class Move>
+void expect_kept(std::size_t size, Move move) {
+  many_roots roots;
+  root<slice> result = make_gc<slice>();
+  int in_time = 0;
+  patience left;
+  while (in_time < 3 && !left.is_over()) {
+    in_time += on_grey_stack([&](auto wait) { move(*result, wait); });
+    ASSERT_EQ(result->size(), size);
+    ASSERT_EQ(right_lists(*result), size);
+    apart([&] {
+      std::fill(result->begin(), result->end(), nullptr);
+      *result = {};
+    });
+  }
+  EXPECT_GT(in_time, 0) << "nothing was moved before the stacks were scanned";
+}
+
+TEST(ConcurrentCycle, KeepsWhatASliceThatGrowsMoves) {
+  expect_kept(k_lists + 1, [](slice& result, auto wait) {
+    const slice lists = numbered_lists(0);
+    wait();
+    result = lists.append(numbered_list(k_lists));
+  });
+}
+
+TEST(ConcurrentCycle, KeepsWhatIsAppendedToASliceAsARange) {
+  expect_kept(2 * k_lists, [](slice& result, auto wait) {
+    const slice first = numbered_lists(0), second = numbered_lists(k_lists);
+    wait();
+    result = first.append(second);
+  });
+}
+
+TEST(ConcurrentCycle, KeepsWhatIsAppendedToASliceThatHasRoomForIt) {
+  expect_kept(2 * k_lists, [](slice& result, auto wait) {
+    const slice first = numbered_lists(0), second = numbered_lists(k_lists);
+    wait();
+    slice room = cairn::make_gc_array<gc_ptr<cell>>(2 * k_lists).sub(0, 0);
+    result = room.append(first).append(second);
+  });
+}
+
+TEST(ConcurrentCycle, KeepsWhatASliceMovesWithinItsArray) {
+  late_to_mark<slice> late;
+  root<hundred> to;
+  ASSERT_TRUE(late.while_unmarked(
+      [&](slice& lists) {
+        to.reset();
+        lists = numbered_lists(0);
+      },
+      [&](slice& lists) {
+        to = make_gc<hundred>();
+        // Each list passes the array's first place on its way out, and leaves nothing behind.
+        for (std::size_t i = 0; i < k_lists; ++i) {
+          to->lists[i] = lists[0];
+          (void)lists.sub(0, 0).append(lists.sub(1, k_lists));
+          lists[k_lists - 1] = nullptr;
+        }
+      }));
+  EXPECT_EQ(right_lists(to->lists), k_lists);
+}
+
+using vector_of_lists = cairn::vector<gc_ptr<cell>>;
+
+void fill(vector_of_lists& lists) {
+  vector_of_lists().swap(lists);
+  for (std::size_t i = 0; i < k_lists; ++i) lists.push_back(numbered_list(i));
+}
+
+// Moved to an array that is born marked, out of one that is cleared before a marker has seen it.
+TEST(ConcurrentCycle, KeepsWhatAVectorMovesToALargerArray) {
+  late_to_mark<vector_of_lists> late;
+  ASSERT_TRUE(late.while_unmarked([](vector_of_lists& lists) { fill(lists); },
+                                  [](vector_of_lists& lists) { lists.reserve(4 * k_lists); }));
+  EXPECT_EQ(right_lists(*late.get()), k_lists);
+}
+
+TEST(ConcurrentCycle, KeepsWhatIsInsertedInTheMiddleOfAVector) {
+  late_to_mark<vector_of_lists> late;
+  root<vector_of_lists> to;
+  ASSERT_TRUE(late.while_unmarked(
+      [&](vector_of_lists& from) {
+        to = make_gc<vector_of_lists>();
+        fill(from);
+      },
+      [&](vector_of_lists& from) {
+        to->reserve(3 * k_lists);
+        to->resize(2 * k_lists);
+        to->insert(to->begin() + k_lists, from.begin(), from.end());
+        from.clear();
+      }));
+  ASSERT_EQ(to->size(), 3 * k_lists);
+  EXPECT_EQ(right_lists(std::span(to->data() + k_lists, k_lists)), k_lists);
+}
+
+TEST(ConcurrentCycle, KeepsWhatComesToTheFrontOfAVectorThatIsErasedFrom) {
+  late_to_mark<vector_of_lists> late;
+  root<vector_of_lists> to;
+  ASSERT_TRUE(late.while_unmarked(
+      [&](vector_of_lists& from) {
+        to = make_gc<vector_of_lists>();
+        fill(from);
+      },
+      [&](vector_of_lists& from) {
+        to->reserve(k_lists);
+        while (!from.empty()) {
+          to->push_back(from.front());
+          from.erase(from.begin());
+        }
+      }));
+  EXPECT_EQ(to->size(), k_lists);
+  EXPECT_EQ(right_lists(*to), k_lists);
+}
+
+// The array goes to a vector that no marker looks at, and an empty one comes back for it.
+TEST(ConcurrentCycle, KeepsWhatTwoVectorsSwap) {
+  late_to_mark<vector_of_lists> late;
+  root<vector_of_lists> to;
+  ASSERT_TRUE(late.while_unmarked(
+      [&](vector_of_lists& from) {
+        to.reset();
+        fill(from);
+      },
+      [&](vector_of_lists& from) {
+        to = make_gc<vector_of_lists>();
+        to->swap(from);
+      }));
+  EXPECT_EQ(to->size(), k_lists);
+  EXPECT_EQ(right_lists(*to), k_lists);
 }
 
 // ---- the end of a cycle ---------------------------------------------------------------------------------------------
