@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The Cairn authors
 //
-// CAIRNDEBUG=gctrace=1: one line a cycle on standard error, laid out exactly as Go's, so that the tools
-// that read Go's (gcvis, gctrace, benchstat's friends) read ours:
+// CAIRNDEBUG=gctrace=1: one line a cycle on standard error, laid out exactly as Go has done since 1.19, so that
+// the tools that read these lines of Go's read ours. (Those that are older, as gcvis, expect the number of Ps
+// after the goal, and read neither.)
 //
 //   gc 7 @2.100s 3%: 0.020+1.4+0.030 ms clock, 0.20+0.40/2.7/0+0.30 ms cpu, 41->42->20 MB,
 //   42 MB goal, 1 MB stacks, 0 MB globals, 8 P (forced)                                    (all on one line)
