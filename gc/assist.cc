@@ -21,9 +21,11 @@
 // large heap is interrupted often, and each time for about a quantum, instead of seldom and for long.
 //
 // Past the goal a thread that finds nothing to mark, because all grey objects are in others' hands, waits for
-// them, but no longer than until k_most_ns are over. Runs of large objects cannot be shortened: who
-// wants one waits without a bound when the heap is a quarter over the goal, asleep for 20 us at a time, in which sysmon
-// may take its P.
+// them, but no longer than until k_most_ns are over. Runs of large objects cannot be shortened: who wants one
+// waits without a bound when the heap is a quarter over the goal, asleep for 20 us at a time, in which sysmon
+// may take its P. Rejected: parking there, as Go's assists do. What allocates may hold a std::mutex. A
+// goroutine that is given the P and wants that mutex blocks with the P, and the holder, awake after 20 us, has
+// none until that one is frozen.
 //
 // The price changes as marking goes on, and is near nothing when all that was expected has been scanned. So a thread
 // keeps little of what it has done beyond its debt, and sees to it that the price is a fresh one: the workers, who do
