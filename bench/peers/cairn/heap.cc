@@ -7,6 +7,7 @@
 #include <cairn/cairn.h>
 
 #include <atomic>
+#include <numeric>
 #include <unordered_map>
 
 #include "../measure.h"
@@ -434,10 +435,11 @@ __attribute__((noinline)) static void field_stores(gc_ptr<node64>* a, int n, int
 static const int k_store_batch = 10000;
 enum class store_phase { any, idle, marking };
 
-// ns per store of f, which makes k_store_batch: the median of up to `samples` runs that began and ended in the phase
-// asked for. NaN when none did within three seconds: a collector that marks with the world stopped has no stores then.
+// ns per store of f, which makes k_store_batch: of up to `samples` runs that began and ended in the phase asked
+// for. None when none did within three seconds: a collector that marks with the world stopped has no stores
+// then.
 template <class F>
-static double measure_stores(F f, store_phase want, size_t samples) {
+static std::vector<double> measure_stores(F f, store_phase want, size_t samples) {
   auto fits = [want](gc::phase p) {
     return want == store_phase::any || (p == (want == store_phase::idle ? gc::phase::off : gc::phase::mark));
   };
@@ -450,12 +452,15 @@ static double measure_stores(F f, store_phase want, size_t samples) {
     last = now();
     if (fits(before) && fits(gc::current_phase())) v.push_back(double(last - start) / k_store_batch);
   }
-  return v.empty() ? NAN : median(v);
+  return v;
 }
+// The mean has in it what takes the processor meanwhile, the median has not.
 template <class F>
-static void store_row(const char* figure, F f, store_phase want, size_t samples) {
-  double ns = measure_stores(f, want, samples);
-  if (!std::isnan(ns)) emit("store", figure, ns, "ns");
+static void store_row(const std::string& figure, F f, store_phase want, size_t samples) {
+  std::vector<double> ns = measure_stores(f, want, samples);
+  if (ns.empty()) return;
+  emit("store", figure + "-mean", std::accumulate(ns.begin(), ns.end(), 0.) / ns.size(), "ns");
+  emit("store", figure, median(ns), "ns");
 }
 static void bench_store() {
   big_heap(4 << 20);
