@@ -162,11 +162,6 @@ TEST(Blocking, SleepersAndYieldersRunMeanwhile) {
   });
 }
 
-[[gnu::noinline]] int get_errno() {
-  asm volatile("" ::: "memory");
-  return errno;
-}
-
 TEST(Blocking, LeavesErrnoAsTheFunctionDid) {
   on_one_and_two_procs([] {
     wait_group all;

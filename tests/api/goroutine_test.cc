@@ -360,16 +360,6 @@ TEST(Goroutine, ManyMayHaveThreadsOfTheirOwn) {
   });
 }
 
-// errno, as functions see it that are called after the park.
-[[gnu::noinline]] void set_errno(int value) {
-  errno = value;
-  asm volatile("" ::: "memory");
-}
-[[gnu::noinline]] int get_errno() {
-  asm volatile("" ::: "memory");
-  return errno;
-}
-
 TEST(Goroutine, EachHasItsErrno) {
   on_one_and_two_procs([] {
     std::atomic<int> wrong{0};

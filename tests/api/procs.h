@@ -7,6 +7,7 @@
 #pragma once
 #include <cairn/cairn.h>
 #include <cairn/detail/annotate.h>
+#include <errno.h>
 
 #include <algorithm>
 #include <atomic>
@@ -43,6 +44,16 @@ bool eventually(P done) {
     cairn::sleep_for(std::chrono::milliseconds(1));
   }
   return true;
+}
+
+// errno, as functions see it that are called after a park.
+[[gnu::noinline]] inline void set_errno(int value) {
+  errno = value;
+  asm volatile("" ::: "memory");
+}
+[[gnu::noinline]] inline int get_errno() {
+  asm volatile("" ::: "memory");
+  return errno;
 }
 
 // How many goroutines where many are asked for. ThreadSanitizer counts fibers as threads, of which it allows 8128.
