@@ -341,16 +341,22 @@ bool all_idle() noexcept {
 
 namespace {
 
-// D2 in preempt.h: whether the worker may run a goroutine that is not frozen.
+// Beyond the cap by one for each P, as they are exchanged.
+bool too_many_are_frozen() noexcept CAIRN_REQUIRES(sch.lock) {
+  const unsigned by_ps = 8u * static_cast<unsigned>(sch.limit.load(std::memory_order_relaxed));
+  return sch.frozen > std::max(least_cap_of_frozen.load(std::memory_order_relaxed), by_ps);
+}
+
+// D2 and D3 in preempt.h: whether the worker may run a goroutine that is not frozen.
 bool may_run(m& self) noexcept {
   if (!self.was_idle) [[likely]]
     return true;
   heap::lock_guard held(sch.lock);
-  self.was_idle = sch.frozen != 0 && sch.n_idle_m == 0;
+  self.was_idle = sch.frozen != 0 && (sch.n_idle_m == 0 || too_many_are_frozen());
   return !self.was_idle;
 }
 
-// The last spare has a P and was given `g` to run. True: it goes on looking; frozen ones come in their turn. False: it
+// It may not, has a P, and was given `g` to run. True: it goes on looking; frozen ones come in their turn. False: it
 // has looked for long enough, and has given up the P. They are where it does not see them, and the worker that
 // has them has to be frozen, for which it takes a spare; sysmon sees to what is queued.
 bool look_for_frozen(m& self, goroutine* g, unsigned& tries) noexcept {

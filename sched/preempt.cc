@@ -6,7 +6,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <atomic>
 #include <cerrno>
 
@@ -21,18 +20,12 @@
 namespace cairn::sched {
 namespace {
 
-// More: a program with very many goroutines that never call the library pays a thread for each. Less: they wait.
-unsigned most_frozen() noexcept {
-  return std::max(64u, 8u * static_cast<unsigned>(sch.limit.load(std::memory_order_relaxed)));
-}
-
 // A worker that sleeps, to take over the P. Null: the goroutine goes on; sysmon asks again.
 m* take_spare() noexcept {
   m* spare = nullptr;
   unsigned left = 0;
   {
     heap::lock_guard held(sch.lock);
-    if (sch.frozen >= most_frozen()) return nullptr;
     spare = idle_list::take();
     if (spare != nullptr) ++sch.frozen;
     left = sch.n_idle_m;
@@ -65,6 +58,8 @@ void freeze(m& self, goroutine& g, m& spare) noexcept {
 }
 
 }  // namespace
+
+std::atomic<unsigned> least_cap_of_frozen{1024};
 
 bool is_frozen(const goroutine& g) noexcept { return g.is_frozen; }
 

@@ -26,7 +26,9 @@
 //       it, however long a new thread takes. Of those in the list only such end as are more than the spares and
 //       the Ps (idle_list.h).
 //   D3  whoever waits for what it holds loses its P after a slice: by being frozen if it spins, by having the P taken
-//       if it sleeps.
+//       if it sleeps. That goes on when very many are frozen, each of which takes a thread: beyond a cap a
+//       spare gives its P to a frozen one as in D2, so as many are frozen as before. What is not, a goroutine
+//       that has not begun, say, has to wait until one of those calls the library or ends.
 //   D4  frozen ones wait in the global queue, first in first out, which every 61st slice of a P begins with.
 //   D5  the handler blocks no signal that the C library sends to all threads (setuid).
 // Who holds a lock of the runtime outside sections (the registry's), or is a guest of the cycle's (gc/guest.h), is not
@@ -38,6 +40,7 @@
 // For the collector a frozen thread is one in the safe state that was interrupted: each handshake shades what its saved
 // registers hold, and its caches are left alone.
 #pragma once
+#include <atomic>
 #include <cstdint>
 
 #include "sched/m.h"
@@ -50,6 +53,8 @@ struct p;
 void request_freeze(m& thread) noexcept;
 // In the handler of the runtime's signal, which has interrupted `self` on its goroutine's stack.
 void freeze_if_asked(m& self) noexcept;
+// The cap of D3, or 8 for each P where that is more. Tests make it smaller. Relaxed.
+extern std::atomic<unsigned> least_cap_of_frozen;
 // Of a goroutine that was taken from a queue: its thread is frozen.
 bool is_frozen(const goroutine& g) noexcept;
 
