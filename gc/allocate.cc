@@ -9,6 +9,7 @@
 // on, so a stop after the section sees it.
 #include <cstring>
 #include <new>
+#include <utility>
 
 #include "cairn/detail/assert.h"
 #include "cairn/detail/entry.h"
@@ -96,6 +97,9 @@ void* take_large(std::size_t bytes, bool noscan, bool is_array) {
     if (s == nullptr) return nullptr;
     if (is_array) s->has_array.store(1, std::memory_order_relaxed);
     to_zero = s->needs_zero ? s->elem_bytes : 0;  // the collector looks at all of the slot
+    // The check takes what it finds for what the program has stored, in objects that were born marked, too.
+    if (to_zero != 0 && rt().options.debug.gccheckmark != 0)
+      std::memset(reinterpret_cast<void*>(s->base), 0, std::exchange(to_zero, 0));
     self.uncounted += s->elem_bytes;
     assists::charge(self, s->elem_bytes);
     gc::rt().count.large_bytes.fetch_add(s->elem_bytes, std::memory_order_relaxed);

@@ -30,6 +30,7 @@
 #include "heap/private.h"
 #include "sched/futex.h"
 #include "sched/hooks.h"
+#include "sched/traceback.h"
 
 namespace cairn::gc {
 namespace {
@@ -38,7 +39,10 @@ CAIRN_PRIVATE constinit runtime g_runtime;
 
 // What exit() calls first of what was registered last: a static that is made after the runtime's start is destroyed
 // before this, one made earlier after it.
-void on_exit() { g_runtime.exiting.store(true, std::memory_order_relaxed); }
+void on_exit() {
+  g_runtime.exiting.store(true, std::memory_order_relaxed);
+  sched::traceback::await_last_report();
+}
 
 void apply_debug(const debug_options& d) {
   detail::check_level = static_cast<int>(d.check);

@@ -6,7 +6,7 @@
 // A thread of the collector's own would be one more than there are processors: the kernel would make room for
 // it by taking some thread off its processor for milliseconds, a thread perhaps that has never allocated
 // anything, or one that holds a lock. So the marking is done by who has a processor anyway, in slices of some
-// microseconds, where it comes by: when it takes memory, and after every 64th store of a pointer that the barrier
+// microseconds, where it comes by: when it takes memory, and after every 256th store of a pointer that the barrier
 // looks at. Each thread gives a quarter of its own time, as far as a quarter of all processors' time has not been
 // spent; that, too, where more threads run than there are processors. If much of it stays unspent, because some
 // thread does neither, those who come give more: who allocates most comes most often. What is marked is the

@@ -82,7 +82,7 @@ CAIRN_PRIVATE constinit state g_state;
 // While all processors are wanted: this long, and then a pause, in which some thread of the program has its processor
 // back. A sched_yield is not enough: the kernel lets the thread go on until its own slice of some milliseconds is over.
 // If others sweep meanwhile, as all do who allocate, a burst is not needed, and would be 35 us to whom it interrupts:
-// then the thread only looks every k_rest_ns how they get on.
+// then the thread only looks every k_rest_ns how they get on, until the next cycle, which finishes the sweep.
 constexpr std::uint64_t k_burst_ns = 25'000;
 constexpr long k_pause_ns = 100'000, k_rest_ns = 2'000'000;
 
@@ -94,7 +94,7 @@ void rest_while_others_sweep() noexcept {
     const timespec t{0, others_do ? k_rest_ns : k_pause_ns};
     nanosleep(&t, nullptr);
     others_do = swept.load(std::memory_order_relaxed) != before;
-  } while (others_do && shares::all_processors_are_wanted());
+  } while (others_do && rt().mark.current() == phase::off && shares::all_processors_are_wanted());
 }
 
 void sweep_all() noexcept {

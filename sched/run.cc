@@ -42,6 +42,7 @@
 #include "sched/signal.h"
 #include "sched/sleep.h"
 #include "sched/sysmon.h"
+#include "sched/traceback.h"
 #include "sched/worker.h"
 
 namespace cairn {
@@ -253,6 +254,7 @@ void detail::run_main(void (*fn)(void*), void* arg, const options& chosen) {
   active.over.store(0, std::memory_order_relaxed);
   sched::start_main();
   sched::await_main(self);
+  sched::in_safe_state(self, [] { sched::traceback::await_last_report(); });
   sched::end_others(self);
   if (active.error != nullptr) std::rethrow_exception(std::exchange(active.error, nullptr));
 }

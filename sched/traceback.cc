@@ -3,6 +3,8 @@
 #include "sched/traceback.h"
 
 #include <cxxabi.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -12,6 +14,7 @@
 #include "heap/metadata.h"
 #include "heap/os.h"
 #include "sched/futex.h"
+#include "sched/m.h"
 #include "sched/message.h"
 #include "sched/records.h"
 #include "sched/symbols.h"
@@ -114,10 +117,27 @@ bool memory::grow(std::size_t wanted) noexcept {
   return true;
 }
 
+namespace {
+
+// The thread that is at it. Relaxed: whoever comes second waits for the process to end.
+std::atomic<pid_t> reporter{0};
+
+pid_t thread_id() noexcept { return static_cast<pid_t>(syscall(SYS_gettid)); }
+
+}  // namespace
+
 bool begin_last_report() noexcept {
-  static std::atomic<bool> begun{false};
-  // Relaxed: whoever comes second waits for the process to end.
-  return !begun.exchange(true, std::memory_order_relaxed);
+  pid_t none = 0;
+  return reporter.compare_exchange_strong(none, thread_id(), std::memory_order_relaxed);
+}
+
+void await_last_report() noexcept {
+  constexpr std::int64_t k_patience_ns = 10'000'000'000;
+  const pid_t by = reporter.load(std::memory_order_relaxed);
+  if (by == 0 || by == thread_id() || in_forked_child()) return;
+  std::atomic<std::uint32_t> never{0};
+  for (const std::int64_t until = now_ns() + k_patience_ns; now_ns() < until;) futex_wait(never, 0, until);
+  _exit(2);
 }
 
 void print_heading(const sighting& seen, std::int64_t now) noexcept {

@@ -41,6 +41,9 @@ class memory {
 
 // Before the list or the backtrace with which a program ends. False: another thread is at it already.
 bool begin_last_report() noexcept;
+// Where the program would end otherwise: if another thread is at it the process ends here, with status 2, when that one
+// is done or ten seconds are over.
+void await_last_report() noexcept;
 
 // At depth 0, or on a thread without an m; one at a time. `now`: as now_ns().
 void print(const sighting& seen, stack_image& stack, std::int64_t now) noexcept;

@@ -25,22 +25,24 @@ extern "C" void cairn_call_to_the_end(cairn::detail::closure* function);
 namespace cairn::sched {
 namespace {
 
-// Of the exception that is being handled, if it is C++'s.
-void say_what_left(const goroutine& g) noexcept {
+// Of the exception that is being handled; null if it is not C++'s. In two pieces: what() is the program's, and may wait
+// for a lock that a frame of the stack that threw holds.
+void say_what_left(const goroutine& g, const std::type_info* type) noexcept {
   message text;
   text << "cairn: an exception left goroutine " << g.id;
-  if (const std::type_info* type = abi::__cxa_current_exception_type()) {
-    char* name = abi::__cxa_demangle(type->name(), nullptr, nullptr, nullptr);
-    text << ", of type " << (name != nullptr ? name : type->name());
-    std::free(name);
-    try {
-      throw;
-    } catch (const std::exception& e) {
-      text << ": " << e.what();
-    } catch (...) {
-    }
+  if (type == nullptr) return (text << "\n").send();
+  char* name = abi::__cxa_demangle(type->name(), nullptr, nullptr, nullptr);
+  text << ", of type " << (name != nullptr ? name : type->name());
+  std::free(name);
+  text.send();
+  message rest;
+  try {
+    throw;
+  } catch (const std::exception& e) {
+    rest << ": " << e.what();
+  } catch (...) {
   }
-  (text << "\n").send();
+  (rest << "\n").send();
 }
 
 // This thread's, which is at depth 0.
@@ -67,8 +69,10 @@ bool is_cxx(_Unwind_Exception_Class of) noexcept { return (of >> 8 & 0xffffff) =
                                       _Unwind_Exception* exception) noexcept {
   if (!traceback::begin_last_report())
     while (true) pause();
-  if (is_cxx(of)) abi::__cxa_begin_catch(exception);  // as the runtime does before std::terminate
-  say_what_left(g);
+  const bool cxx = is_cxx(of);
+  if (cxx) abi::__cxa_begin_catch(exception);  // as the runtime does before std::terminate
+  // Of another class: what is being handled is the exception of a handler that this one was raised in.
+  say_what_left(g, cxx ? abi::__cxa_current_exception_type() : nullptr);
   print_own_stack(g);
   _exit(2);
 }
@@ -78,7 +82,7 @@ bool is_cxx(_Unwind_Exception_Class of) noexcept { return (of >> 8 & 0xffffff) =
 void call_to_the_end(goroutine& g) { cairn_call_to_the_end(g.function); }
 
 void report_uncaught(const goroutine& g) noexcept {
-  say_what_left(g);
+  say_what_left(g, abi::__cxa_current_exception_type());
   _exit(2);
 }
 

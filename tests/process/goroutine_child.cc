@@ -6,8 +6,11 @@
 #include <cairn/cairn.h>
 #include <sys/resource.h>
 #include <unistd.h>
+#include <unwind.h>
 
 #include <atomic>
+#include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
@@ -75,6 +78,43 @@ int an_exception_beside_others() {
     cairn::go([] {
       print_id();
       rethrows();
+    });
+    sleep_for_ever();
+  });
+}
+// Whose message takes its time; main returns meanwhile.
+std::atomic<bool> is_being_reported{false};
+struct slow_to_say : std::exception {
+  const char* what() const noexcept override {
+    is_being_reported = true;
+    std::this_thread::sleep_for(100ms);
+    return "said at last";
+  }
+};
+int an_exception_while_main_returns() {
+  cairn::go([] {
+    print_id();
+    throw slow_to_say();
+  });
+  while (!is_being_reported) std::this_thread::sleep_for(100us);
+  return 0;
+}
+// As another language's runtime raises it.
+[[gnu::noinline]] void raises_a_foreign_one() {
+  static _Unwind_Exception foreign{};
+  std::memcpy(&foreign.exception_class, "OTHRLANG", sizeof foreign.exception_class);
+  _Unwind_RaiseException(&foreign);
+  std::abort();  // nobody wants it
+}
+int a_foreign_exception_in_a_handler() {
+  return on_procs(2, [] {
+    cairn::go([] {
+      print_id();
+      try {
+        throw std::runtime_error("handled");
+      } catch (const std::runtime_error&) {
+        raises_a_foreign_one();
+      }
     });
     sleep_for_ever();
   });
@@ -557,6 +597,8 @@ int main(int argc, char** argv) {
                        {
                            {"an_exception_after_parks", an_exception_after_parks},
                            {"an_exception_beside_others", an_exception_beside_others},
+                           {"an_exception_while_main_returns", an_exception_while_main_returns},
+                           {"a_foreign_exception_in_a_handler", a_foreign_exception_in_a_handler},
                            {"a_swallowed_goexit", a_swallowed_goexit},
                            {"a_throw_from_noexcept", a_throw_from_noexcept},
                            {"exit_from_a_goroutine", exit_from_a_goroutine},

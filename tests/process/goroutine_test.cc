@@ -47,6 +47,20 @@ TEST(GoroutineEnd, AnExceptionEndsTheProgramWithTheId) {
     EXPECT_THAT(o.err, HasSubstr("created by ")) << o;
   }
 }
+TEST(GoroutineEnd, AnExceptionIsReportedWholeAlsoIfMainReturnsMeanwhile) {
+  const outcome o = scene("an_exception_while_main_returns");
+  EXPECT_EQ(o.exit_status, 2) << o;
+  EXPECT_THAT(o.err, HasSubstr("slow_to_say: said at last\n")) << o;
+  EXPECT_THAT(o.err, HasSubstr("goroutine " + first_line(o.out) + " [running]:\n")) << o;
+  EXPECT_THAT(o.err, HasSubstr("created by ")) << o;
+}
+TEST(GoroutineEnd, AForeignExceptionIsNotTakenForTheOneInWhoseHandlerItWasRaised) {
+  const outcome o = scene("a_foreign_exception_in_a_handler");
+  EXPECT_EQ(o.exit_status, 2) << o;
+  EXPECT_THAT(o.err, HasSubstr("left goroutine " + first_line(o.out) + "\n")) << o;
+  EXPECT_THAT(o.err, HasSubstr("raises_a_foreign_one()\n")) << o;
+  EXPECT_THAT(o.err, Not(HasSubstr("handled"))) << o;
+}
 TEST(GoroutineEnd, ASwallowedGoexitAborts) {
   const outcome o = scene("a_swallowed_goexit");
   EXPECT_EQ(o.signal, SIGABRT) << o;

@@ -68,6 +68,24 @@ int work_in_threads() {
   return 0;
 }
 
+// Each of megabytes that another one had before, made while cycles mark.
+int large_arrays() {
+  std::atomic<bool> stop{false};
+  std::thread other([&] {
+    while (!stop) cairn::keep_alive(make_cell(1));
+  });
+  constexpr std::size_t k_words = 500'000;
+  for (int i = 0; i < 60; ++i) {
+    const auto words = cairn::make_gc_array<cairn::gc_ptr<cell>>(k_words);
+    for (std::size_t k = 0; k < k_words; k += 1000) words[k] = make_cell(k);
+    for (std::size_t k = 0; k < k_words; k += 1000)
+      if (!words[k]->is(k)) return 1;
+  }
+  stop = true;
+  other.join();
+  return 0;
+}
+
 struct forgotten_type {
   std::uint64_t x;
 };
@@ -249,6 +267,7 @@ int main(int argc, char** argv) {
                            {"print_procs_on_one_processor", print_procs_on_one_processor},
                            {"work", work},
                            {"work_in_threads", work_in_threads},
+                           {"large_arrays", large_arrays},
                            {"pointer_in_malloc_memory", pointer_in_malloc_memory},
                            {"pointers_in_their_places", pointers_in_their_places},
                            {"barrier_on_an_unattached_thread", barrier_on_an_unattached_thread},

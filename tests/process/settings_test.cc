@@ -177,6 +177,12 @@ INSTANTIATE_TEST_SUITE_P(Debug, SoundUnder,
                            return name;
                          });
 
+TEST(Gccheckmark, IsSilentForArraysThatAreBeingMade) {
+  outcome o = scene("large_arrays", {"CAIRNDEBUG=gccheckmark=1"});
+  EXPECT_EQ(o.exit_status, 0) << o;
+  EXPECT_EQ(o.err, "") << o;
+}
+
 // ---- memory -----------------------------------------------------------------------------------------------
 
 TEST(AddressSpace, ASmallOneMakesASmallerReservation) {
